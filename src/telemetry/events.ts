@@ -1,0 +1,96 @@
+/** What happens to the business: one function per event, each a log line and a number. */
+import type { CameraId } from "../lib/brand.ts";
+import type { Decision } from "../decision/decision.ts";
+import type { Log } from "../lib/log.ts";
+import type { Metrics } from "./metrics.ts";
+
+export interface Events {
+  readonly started: (facts: { readonly version: string; readonly packId: string; readonly provider: string; readonly startMs: number }) => void;
+  /** `latencyMs`: from the first usable frame's capture to now. */
+  readonly decided: (decision: Decision, latencyMs: number | undefined) => void;
+  readonly cameraChanged: (cameraId: CameraId, state: string, reason?: string) => void;
+  readonly decoderRestarted: (cameraId: CameraId, reason: string) => void;
+  readonly visionChanged: (state: string, reason?: string) => void;
+  readonly brokerChanged: (state: "online" | "offline", reason?: string) => void;
+  readonly commandHandled: (command: string, code: string, source: "mqtt" | "socket", ms: number) => void;
+  readonly commandRefused: (code: string) => void;
+  readonly galleryCounted: (identities: number, templates: number) => void;
+  readonly indexBuilt: (kind: string, templates: number, ms: number, recall?: number) => void;
+  readonly clockTrusted: (trusted: boolean, reason: string) => void;
+  readonly healthChanged: (failing: readonly string[]) => void;
+  readonly configReloaded: (applied: readonly string[], needRestart: readonly string[]) => void;
+}
+
+const LATENCY_BUCKETS = [0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1, 2, 5];
+const COMMAND_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10];
+
+export function createEvents(deps: { readonly log: Log; readonly metrics: Metrics }): Events {
+  const { log, metrics } = deps;
+  const decisions = metrics.counter("ostiary_decisions_total", "decisions by door, outcome and reason", ["door", "outcome", "reason"]);
+  const latency = metrics.histogram("ostiary_decision_latency_seconds", "first usable frame to decision", LATENCY_BUCKETS, ["door"]);
+  const cameras = metrics.counter("ostiary_camera_changes_total", "changes of a camera's state", ["camera", "state"]);
+  const decoders = metrics.counter("ostiary_decoder_restarts_total", "decoders replaced, by reason", ["camera", "reason"]);
+  const vision = metrics.counter("ostiary_vision_changes_total", "changes of the vision process's state", ["state"]);
+  const broker = metrics.counter("ostiary_broker_changes_total", "broker connections made and lost", ["state"]);
+  const commands = metrics.counter("ostiary_commands_total", "commands by name, answer code and source", ["command", "code", "source"]);
+  const commandTime = metrics.histogram("ostiary_command_seconds", "time to the final answer", COMMAND_BUCKETS, ["command"]);
+  const refused = metrics.counter("ostiary_commands_refused_total", "commands refused before they had a name", ["code"]);
+  const identities = metrics.gauge("ostiary_gallery_identities_count", "enrolled people");
+  const templates = metrics.gauge("ostiary_gallery_templates_count", "stored templates");
+  const indexTime = metrics.gauge("ostiary_index_build_seconds", "time of the last build", ["kind"]);
+  const recall = metrics.gauge("ostiary_index_recall_ratio", "recall against exact search, sampled", ["kind"]);
+  const trusted = metrics.gauge("ostiary_clock_trusted_info", "1 while the wall clock is trusted");
+  const unhealthy = metrics.gauge("ostiary_failing_checks_count", "health checks that fail now");
+  return {
+    started: (facts) => log.info({ ...facts, startMs: Math.round(facts.startMs) }, "started"),
+    decided: (decision, latencyMs) => {
+      decisions.add({ door: decision.doorId, outcome: decision.outcome, reason: decision.reason });
+      if (latencyMs !== undefined) latency.observe({ door: decision.doorId }, latencyMs / 1000);
+      const { id, doorId, cameraId, outcome, reason, scoreBand, frames } = decision;
+      log.info({ decisionId: id, doorId, cameraId, outcome, reason, scoreBand, frames, latencyMs }, "decided");
+    },
+    cameraChanged: (cameraId, state, reason) => {
+      cameras.add({ camera: cameraId, state });
+      const write = state === "online" ? log.info : log.warn;
+      write({ cameraId, state, reason }, "camera changed state");
+    },
+    decoderRestarted: (cameraId, reason) => {
+      decoders.add({ camera: cameraId, reason });
+      log.warn({ cameraId, reason }, "decoder replaced");
+    },
+    visionChanged: (state, reason) => {
+      vision.add({ state });
+      log.info({ state, reason }, "vision changed state");
+    },
+    brokerChanged: (state, reason) => {
+      broker.add({ state });
+      const write = state === "online" ? log.info : log.warn;
+      write({ state, reason }, "broker connection changed");
+    },
+    commandHandled: (command, code, source, ms) => {
+      commands.add({ command, code, source });
+      commandTime.observe({ command }, ms / 1000);
+      log.info({ command, code, source, ms: Math.round(ms) }, "command handled");
+    },
+    commandRefused: (code) => {
+      refused.add({ code });
+      log.warn({ code }, "command refused");
+    },
+    galleryCounted: (identityCount, templateCount) => {
+      identities.set({}, identityCount);
+      templates.set({}, templateCount);
+    },
+    indexBuilt: (kind, count, ms, sampled) => {
+      indexTime.set({ kind }, ms / 1000);
+      if (sampled !== undefined) recall.set({ kind }, sampled);
+      log.info({ kind, count, ms: Math.round(ms), recall: sampled }, "index generation built");
+    },
+    clockTrusted: (isTrusted, reason) => {
+      trusted.set({}, isTrusted ? 1 : 0);
+      log.info({ trusted: isTrusted, reason }, "trust in the wall clock changed");
+    },
+    healthChanged: (failing) => unhealthy.set({}, failing.length),
+    configReloaded: (applied, needRestart) =>
+      log.info({ applied: applied.join(","), needRestart: needRestart.join(",") }, "configuration read again"),
+  };
+}
