@@ -97,6 +97,15 @@ export const CameraHealthMessage = z.strictObject({
 });
 export type CameraHealthMessage = z.infer<typeof CameraHealthMessage>;
 
+/** The frame stream's own header, once per decoder: a later vision process needs it to go on mid-stream. */
+export const StreamHeaderMessage = z.strictObject({
+  kind: z.literal("stream-header"),
+  cameraId: CameraIdSchema,
+  /** Opaque to main: `NutReader.headerBytes`. */
+  bytes: bytes(64 * 1024),
+});
+export type StreamHeaderMessage = z.infer<typeof StreamHeaderMessage>;
+
 const AnalysedFace = z.strictObject({
   face: FaceMessage,
   quality: QualityMessage,
@@ -138,6 +147,7 @@ const answer = <Kind extends string, Data extends z.ZodType>(kind: Kind, data: D
 export const FromVision = z.discriminatedUnion("kind", [
   ObserveMessage,
   CameraHealthMessage,
+  StreamHeaderMessage,
   answer("load-pack", PackLoaded),
   answer("analyse-image", ImageAnalysis),
   answer("embed-crops", z.strictObject({ spaceId: SpaceIdSchema, embeddings: z.array(floats).max(64) })),
@@ -146,10 +156,20 @@ export const FromVision = z.discriminatedUnion("kind", [
 ]);
 export type FromVision = z.infer<typeof FromVision>;
 
+export interface AttachMessage {
+  readonly kind: "attach";
+  readonly cameraId: CameraId;
+  /** What an earlier vision process reported of this stream (`stream-header`); absent for a new decoder. */
+  readonly header?: Uint8Array | undefined;
+  /** The largest sides that the decoder was told to send: bounds the reader's buffers. */
+  readonly widthPx?: number | undefined;
+  readonly heightPx?: number | undefined;
+}
+
 /** Requests to vision. `attach` carries the decoder's frame socket as the IPC handle. */
 export type ToVision =
   | { readonly kind: "load-pack"; readonly requestId: number; readonly directory: string; readonly options: VisionOptions }
-  | { readonly kind: "attach"; readonly cameraId: CameraId }
+  | AttachMessage
   | { readonly kind: "detach"; readonly cameraId: CameraId }
   | { readonly kind: "collect"; readonly cameraId: CameraId; readonly active: boolean }
   | { readonly kind: "analyse-image"; readonly requestId: number; readonly image: Uint8Array; readonly maxFaces: number }
