@@ -1,4 +1,5 @@
 /** Entry: argv and signals in, exit code out. */
+import { setTimeout } from "node:timers";
 import { runCli } from "./cli/cli.ts";
 import { COMMANDS } from "./cli/commands.ts";
 import { terminalOf } from "./cli/process-terminal.ts";

@@ -46,9 +46,10 @@ export async function makeClips(portrait: string, directory: string, signal: Abo
   return { idle, walk, portrait };
 }
 
-/** Sensor noise: two frames of a live camera are never the same bytes. */
+/** A wall with a running display on it: no two frames of a live camera are the same bytes. */
 const corridor = (seconds: number): string =>
-  `color=c=0x70757a:s=${WIDTH}x${HEIGHT}:r=${FPS}:d=${seconds},noise=alls=3:allf=t`;
+  `color=c=0x70757a:s=${WIDTH}x${HEIGHT}:r=${FPS}:d=${seconds}[wall];` +
+  `testsrc2=s=96x54:r=${FPS}:d=${seconds}[display];[wall][display]overlay=24:24`;
 
 function walkGraph(): string {
   const nearness = `(0.35+0.95*min(1,max(0,(t-${ARRIVES})/${STANDS - ARRIVES})))`;
