@@ -3,8 +3,17 @@ import { z } from "zod";
 
 export const CalibrationPoint = z.strictObject({
   cosine: z.number().min(-1).max(1).meta({ description: "threshold on the exact cosine" }),
-  fmr: z.number().gt(0).max(1).meta({ description: "share of different-person pairs at or above it" }),
-  fnmr: z.number().min(0).max(1).optional().meta({ description: "share of same-person pairs below it" }),
+  fmr: z
+    .number()
+    .gt(0)
+    .max(1)
+    .meta({ description: "share of different-person pairs at or above it" }),
+  fnmr: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .meta({ description: "share of same-person pairs below it" }),
 });
 
 /**

@@ -9,7 +9,10 @@ const fileName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, "must be 
 export const PackFile = z.strictObject({
   name: fileName,
   sha256,
-  bytes: z.int().positive().max(512 * 1024 * 1024),
+  bytes: z
+    .int()
+    .positive()
+    .max(512 * 1024 * 1024),
 });
 
 /** How pixels become the model's input: NCHW float32 = (x − mean) / std per channel, x in [0, 255]. */
@@ -23,7 +26,9 @@ const Preprocessing = z.strictObject({
 
 export const DetectorSpec = z.strictObject({
   file: fileName,
-  layout: z.literal("yunet").meta({ description: "12 outputs cls/obj/bbox/kps at strides 8, 16, 32" }),
+  layout: z
+    .literal("yunet")
+    .meta({ description: "12 outputs cls/obj/bbox/kps at strides 8, 16, 32" }),
   input: z.string().min(1),
   /** Largest input; the frame is scaled to fit and padded to a multiple of 32. */
   preprocessing: Preprocessing,
@@ -40,7 +45,9 @@ export const EmbedderSpec = z.strictObject({
   preprocessing: Preprocessing,
   align: z.literal("arcface-112"),
   dimension: z.int().min(16).max(4096),
-  spaceId: SpaceIdSchema.meta({ description: "names model + preprocessing; templates of different spaces never meet" }),
+  spaceId: SpaceIdSchema.meta({
+    description: "names model + preprocessing; templates of different spaces never meet",
+  }),
 });
 export type EmbedderSpec = z.infer<typeof EmbedderSpec>;
 
@@ -58,7 +65,8 @@ export const Pack = z.strictObject({
   detector: DetectorSpec,
   embedder: EmbedderSpec,
   calibration: Calibration.optional().meta({
-    description: "without it no threshold can be derived and every decision is a denial, unless the site sets match.cosineMin",
+    description:
+      "without it no threshold can be derived and every decision is a denial, unless the site sets match.cosineMin",
   }),
   golden: z.strictObject({
     vectors: z.array(Golden).min(1).max(16),

@@ -1,0 +1,61 @@
+/** Packs for tests, built once per machine from the models in OSTIARY_SHARED. */
+
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { Pack } from "../../src/embedding/pack.ts";
+import { MOBILEFACENET, RETAIL_0095, YUNET } from "./models.ts";
+
+export interface BuiltPack {
+  readonly directory: string;
+  readonly pack: Pack;
+}
+
+const ROOT = resolve(import.meta.dirname, "../..");
+/** What a pack is made by: a change makes a new one. */
+const MAKERS = [
+  "vision/build-pack.ts",
+  "vision/golden.ts",
+  "vision/onnx-shape.ts",
+  "embedding/presets.ts",
+  "embedding/preset-calibrations.ts",
+  "embedding/pack.ts",
+];
+
+/** YuNet 2023mar and face-reidentification-retail-0095 (256 numbers). */
+export function referencePack(): BuiltPack {
+  return built("reference", RETAIL_0095);
+}
+
+/** The same detector with MobileFaceNet (128 numbers): another space. */
+export function otherPack(): BuiltPack {
+  return built("other", MOBILEFACENET);
+}
+
+function built(id: string, embedderFile: string): BuiltPack {
+  const hash = createHash("sha256");
+  for (const file of MAKERS) hash.update(readFileSync(join(ROOT, "src", file)));
+  const parent = join(tmpdir(), `ostiary-packs-${process.getuid?.() ?? 0}`);
+  mkdirSync(parent, { recursive: true });
+  const directory = join(parent, `${id}-${hash.digest("hex").slice(0, 12)}`);
+  if (!existsSync(directory)) build(id, embedderFile, directory);
+  return {
+    directory,
+    pack: Pack.parse(JSON.parse(readFileSync(join(directory, "pack.json"), "utf8"))),
+  };
+}
+
+/** In a process of its own, so that the caller stays free of OpenCV and ONNX Runtime. */
+function build(id: string, embedderFile: string, directory: string): void {
+  const script = `
+    import { buildPack } from ${JSON.stringify(join(ROOT, "src/vision/build-pack.ts"))};
+    await buildPack(${JSON.stringify({ id, directory, detectorFile: YUNET, embedderFile })});`;
+  const run = spawnSync(process.execPath, ["--input-type=module-typescript", "-e", script], {
+    encoding: "utf8",
+  });
+  // Two test files may build at once: the directory appears whole, and the later one finds it there.
+  if (run.status !== 0 && !existsSync(directory))
+    throw new Error(`cannot build the test pack: ${run.stderr}`);
+}
