@@ -1,15 +1,14 @@
 /** `keys new`: an Ed25519 key whose public half goes into the device's configuration. */
-import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf } from "../lib/fault.ts";
+import { keyIdOf, rawPublicKeyOf } from "../mqtt/envelope.ts";
 import type { Action } from "./command.ts";
 import { EXIT, refused, usage } from "./exit.ts";
 import { printJson } from "./terminal.ts";
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-/** A raw Ed25519 public key is the last 32 bytes of its SPKI form (RFC 8410). */
-const RAW_BYTES = 32;
 
 export interface PublicHalf {
   /** Raw 32 bytes, base64. */
@@ -18,11 +17,8 @@ export interface PublicHalf {
 }
 
 export function publicHalfOf(key: KeyObject): PublicHalf {
-  const raw = key.export({ type: "spki", format: "der" }).subarray(-RAW_BYTES);
-  return {
-    publicKey: raw.toString("base64"),
-    kid: createHash("sha256").update(raw).digest("hex").slice(0, 16),
-  };
+  const raw = rawPublicKeyOf(key);
+  return { publicKey: Buffer.from(raw).toString("base64"), kid: keyIdOf(raw) };
 }
 
 /**
@@ -53,7 +49,7 @@ export const keysNew: Action = async ({ args, terminal }) => {
   if (args.flag("json")) printJson(terminal, { schema: 1, name, ...key });
   else {
     terminal.out(`private key  ${key.file} (mode 0600; keep it with whoever sends commands)\nkey id       ${key.kid}\n\n`);
-    terminal.out(`In the device's configuration:\n\nmqtt:\n  commandKeys:\n    - name: ${name}\n      publicKey: ${key.publicKey}\n`);
+    terminal.out(`In the device's configuration:\n\ncontrol:\n  keys:\n    - name: ${name}\n      publicKey: ${key.publicKey}\n      role: administrator\n`);
   }
   return EXIT.ok;
 };
