@@ -45,7 +45,11 @@ interface DecisionBase {
 }
 
 export type Decision =
-  | (DecisionBase & { readonly outcome: "grant"; readonly reason: GrantReason; readonly identityId: IdentityId })
+  | (DecisionBase & {
+      readonly outcome: "grant";
+      readonly reason: GrantReason;
+      readonly identityId: IdentityId;
+    })
   | (DecisionBase & {
       readonly outcome: "deny";
       readonly reason: DenyReason;

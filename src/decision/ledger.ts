@@ -1,6 +1,7 @@
 /** Where decisions become history. `store/` implements it. */
-import type { IdentityId } from "../lib/brand.ts";
+
 import type { Identity } from "../gallery/identity.ts";
+import type { IdentityId } from "../lib/brand.ts";
 import type { Decision } from "./decision.ts";
 
 export interface DecisionLedger {
