@@ -1,8 +1,8 @@
 /** Which models the demo runs: a given pack, the bundled one, or one imported from the files of $OSTIARY_SHARED. */
-import { access, readdir, readFile } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { refused } from "../../src/cli/exit.ts";
-import { Pack } from "../../src/embedding/pack.ts";
+import { bundledPacks, readPack } from "../../src/cli/models-list.ts";
 import type { Children } from "./processes.ts";
 
 export interface DemoPack {
@@ -22,25 +22,9 @@ interface Where {
 
 export async function findPack(where: Where, children: Children): Promise<DemoPack> {
   if (where.given !== undefined) return described(resolve(where.given), "given by --pack");
-  const bundled = await bundledPack(join(where.root, "models"));
-  if (bundled !== undefined) return described(bundled, "bundled in models/");
+  const bundled = (await bundledPacks())[0];
+  if (bundled !== undefined) return described(bundled.directory, "bundled in models/");
   return described(await importedPack(where, children), "no pack is bundled yet: imported from $OSTIARY_SHARED, third-party weights, not for a door");
-}
-
-/** @returns the directory of the bundled pack with the highest release counter */
-export async function bundledPack(models: string): Promise<string | undefined> {
-  const found: { readonly directory: string; readonly counter: number }[] = [];
-  for (const entry of await readdir(models, { withFileTypes: true }).catch(() => [])) {
-    const directory = join(models, entry.name);
-    const pack = entry.isDirectory() ? await readPack(directory) : undefined;
-    if (pack !== undefined) found.push({ directory, counter: pack.releaseCounter });
-  }
-  return found.sort((a, b) => b.counter - a.counter)[0]?.directory;
-}
-
-async function readPack(directory: string): Promise<Pack | undefined> {
-  const text = await readFile(join(directory, "pack.json"), "utf8").catch(() => undefined);
-  return text === undefined ? undefined : Pack.parse(JSON.parse(text));
 }
 
 async function described(directory: string, origin: string): Promise<DemoPack> {

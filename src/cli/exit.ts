@@ -29,8 +29,22 @@ export class ExitFault extends Fault {
 export const usage = (message: string): ExitFault => new ExitFault(EXIT.usage, "usage", message);
 export const refused = (code: string, message: string): ExitFault => new ExitFault(EXIT.refused, code, message);
 
-const UNREACHABLE = new Set(["ECONNREFUSED", "ECONNRESET", "EACCES_SOCKET", "unreachable", "control_unreachable", "broker_unreachable"]);
-const REFUSED = new Set(["not_found", "unknown_identity", "wrong_checksum", "unknown_preset", "ENOENT", "EACCES"]);
+const UNREACHABLE: ReadonlySet<string> = new Set([
+  "control_unreachable",
+  "broker_unreachable",
+  "broker_not_trusted",
+  "broker_refused",
+  "connection_lost",
+  "no_answer",
+  "ECONNREFUSED",
+]);
+const REFUSED: ReadonlySet<string> = new Set([
+  "checksum_mismatch",
+  "preset_unknown",
+  "store_locked",
+  "ENOENT",
+  "EACCES",
+]);
 
 /** The exit code of anything that was thrown. */
 export function exitOf(thrown: unknown): ExitCode {
