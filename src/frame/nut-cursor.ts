@@ -5,7 +5,8 @@ export function nutChecksum(bytes: Uint8Array, from: number, to: number): number
   let crc = 0;
   for (let at = from; at < to; at += 1) {
     crc ^= (bytes[at] ?? 0) << 24;
-    for (let bit = 0; bit < 8; bit += 1) crc = crc & 0x80000000 ? (crc << 1) ^ 0x04c11db7 : crc << 1;
+    for (let bit = 0; bit < 8; bit += 1)
+      crc = crc & 0x80000000 ? (crc << 1) ^ 0x04c11db7 : crc << 1;
   }
   return crc >>> 0;
 }

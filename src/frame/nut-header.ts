@@ -6,13 +6,14 @@ import { NutCursor, nutChecksum } from "./nut-cursor.ts";
 
 /** Start codes, as their two halves: a 64-bit number does not fit a double. */
 export type PacketKind = "main" | "stream" | "syncpoint" | "index" | "info";
-const START_CODES: ReadonlyMap<number, { readonly low: number; readonly kind: PacketKind }> = new Map([
-  [0x4e4d7a56, { low: 0x1f5f04ad, kind: "main" as const }],
-  [0x4e531140, { low: 0x5bf2f9db, kind: "stream" as const }],
-  [0x4e4be4ad, { low: 0xeeca4569, kind: "syncpoint" as const }],
-  [0x4e58dd67, { low: 0x2f23e64e, kind: "index" as const }],
-  [0x4e49ab68, { low: 0xb596ba78, kind: "info" as const }],
-]);
+const START_CODES: ReadonlyMap<number, { readonly low: number; readonly kind: PacketKind }> =
+  new Map([
+    [0x4e4d7a56, { low: 0x1f5f04ad, kind: "main" as const }],
+    [0x4e531140, { low: 0x5bf2f9db, kind: "stream" as const }],
+    [0x4e4be4ad, { low: 0xeeca4569, kind: "syncpoint" as const }],
+    [0x4e58dd67, { low: 0x2f23e64e, kind: "index" as const }],
+    [0x4e49ab68, { low: 0xb596ba78, kind: "info" as const }],
+  ]);
 export const START_CODE_BYTES = 8;
 /** Every start code begins with it, and no frame does. */
 export const START_BYTE = 0x4e;
@@ -98,7 +99,8 @@ export function packetAt(bytes: Uint8Array, at: number): Packet | "more" | "bad"
   const next = cursor.at + forward;
   if (cursor.overrun || next > bytes.length) return "more";
   const bodyEnd = next - 4;
-  if (new NutCursor(bytes, bodyEnd).uint32() !== nutChecksum(bytes, cursor.at, bodyEnd)) return "bad";
+  if (new NutCursor(bytes, bodyEnd).uint32() !== nutChecksum(bytes, cursor.at, bodyEnd))
+    return "bad";
   return { kind, body: bytes.subarray(cursor.at, bodyEnd), next };
 }
 
@@ -112,7 +114,10 @@ export function parseMainHeader(body: Uint8Array): MainHeader | undefined {
   cursor.skipVarint(); // max_distance: syncpoints are found by their start codes
   const timeBaseCount = cursor.varint(16);
   if (streamCount !== 1 || timeBaseCount === 0) return undefined;
-  const timeBases = Array.from({ length: timeBaseCount }, () => ({ num: cursor.varint(), den: cursor.varint() }));
+  const timeBases = Array.from({ length: timeBaseCount }, () => ({
+    num: cursor.varint(),
+    den: cursor.varint(),
+  }));
   const frameCodes = parseFrameCodes(cursor);
   const elidedCount = cursor.varint(127);
   const elided = [new Uint8Array(0)];
@@ -143,7 +148,15 @@ function parseFrameCodes(cursor: NutCursor): readonly FrameCode[] | undefined {
     for (let i = 8; i < fields; i += 1) cursor.skipVarint();
     if (cursor.bad || cursor.overrun || count < 1) return undefined;
     for (let i = 0; i < count && codes.length < 256; i += 1) {
-      if (codes.length === START_BYTE) codes.push({ flags: FrameFlag.invalid, sizeMul: 1, sizeLsb: 0, ptsDelta: 0, reservedCount: 0, headerIndex: 0 });
+      if (codes.length === START_BYTE)
+        codes.push({
+          flags: FrameFlag.invalid,
+          sizeMul: 1,
+          sizeLsb: 0,
+          ptsDelta: 0,
+          reservedCount: 0,
+          headerIndex: 0,
+        });
       codes.push({ flags, sizeMul, sizeLsb: sizeFirst + i, ptsDelta, reservedCount, headerIndex });
     }
   }

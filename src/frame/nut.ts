@@ -132,7 +132,11 @@ export class NutReader {
 
   /** Goes to the next whole packet from which frames can be read on. */
   #seek(bytes: Uint8Array, from: number): number | undefined {
-    for (let at = bytes.indexOf(START_BYTE, from); at !== -1; at = bytes.indexOf(START_BYTE, at + 1)) {
+    for (
+      let at = bytes.indexOf(START_BYTE, from);
+      at !== -1;
+      at = bytes.indexOf(START_BYTE, at + 1)
+    ) {
       if (bytes.length - at < START_CODE_BYTES) return at === from ? undefined : at;
       const kind = startCodeAt(bytes, at);
       const useful = kind === "main" || (kind === "syncpoint" && this.#stream !== undefined);
@@ -158,8 +162,13 @@ export class NutReader {
         return true;
       }
       case "stream": {
-        const header = this.#main === undefined ? undefined : parseStreamHeader(packet.body, this.#main.header);
-        if (header === undefined || frameBytes("nv12", header.widthPx, header.heightPx) > this.#maxFrameBytes) return false;
+        const header =
+          this.#main === undefined ? undefined : parseStreamHeader(packet.body, this.#main.header);
+        if (
+          header === undefined ||
+          frameBytes("nv12", header.widthPx, header.heightPx) > this.#maxFrameBytes
+        )
+          return false;
         this.#stream = { header, bytes: bytes.slice(at, packet.next) };
         return true;
       }
@@ -178,7 +187,9 @@ export class NutReader {
     const from = timeBases[coded % timeBases.length];
     if (from === undefined) return false;
     const to = this.#stream.header.timeBase;
-    this.#lastPts = Math.floor((Math.floor(coded / timeBases.length) * from.num * to.den) / (from.den * to.num));
+    this.#lastPts = Math.floor(
+      (Math.floor(coded / timeBases.length) * from.num * to.den) / (from.den * to.num),
+    );
     return true;
   }
 
@@ -187,7 +198,8 @@ export class NutReader {
     const { widthPx, heightPx, timeBase } = this.#stream.header;
     const header = frameHeaderAt(bytes, at, this.#main.header, this.#stream.header, this.#lastPts);
     if (header === "more") return undefined;
-    if (header === "bad" || header.size !== frameBytes("nv12", widthPx, heightPx)) return this.#lose(at);
+    if (header === "bad" || header.size !== frameBytes("nv12", widthPx, heightPx))
+      return this.#lose(at);
     this.#lastPts = header.pts;
     const room = sink.room(header.size, widthPx, heightPx);
     room?.set(header.elided);
@@ -211,7 +223,13 @@ export class NutReader {
 }
 
 /** Spec, "Frame": code, then the fields that its flags announce. */
-function frameHeaderAt(bytes: Uint8Array, at: number, main: MainHeader, stream: StreamHeader, lastPts: number): FrameHeader | "more" | "bad" {
+function frameHeaderAt(
+  bytes: Uint8Array,
+  at: number,
+  main: MainHeader,
+  stream: StreamHeader,
+  lastPts: number,
+): FrameHeader | "more" | "bad" {
   const cursor = new NutCursor(bytes, at);
   const code = main.frameCodes[cursor.byte()];
   if (code === undefined) return "bad";
@@ -219,7 +237,10 @@ function frameHeaderAt(bytes: Uint8Array, at: number, main: MainHeader, stream: 
   if (flags & FrameFlag.invalid) return "bad";
   if (flags & FrameFlag.coded) flags ^= cursor.varint(FrameFlag.invalid - 1);
   if (flags & FrameFlag.streamId && cursor.varint() !== 0) return "bad";
-  const pts = flags & FrameFlag.codedPts ? fullPts(cursor.varint(), lastPts, stream.msbPtsShift) : lastPts + code.ptsDelta;
+  const pts =
+    flags & FrameFlag.codedPts
+      ? fullPts(cursor.varint(), lastPts, stream.msbPtsShift)
+      : lastPts + code.ptsDelta;
   const size = code.sizeLsb + (flags & FrameFlag.sizeMsb ? cursor.varint() * code.sizeMul : 0);
   if (flags & FrameFlag.matchTime) cursor.skipVarint();
   const index = flags & FrameFlag.headerIndex ? cursor.varint(127) : code.headerIndex;
