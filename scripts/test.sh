@@ -96,8 +96,7 @@ else
   if ((${#python[@]} > 0)); then
     check "Python format" .venv/bin/ruff format --check --quiet "${python[@]}"
     check "Python lint" .venv/bin/ruff check --quiet "${python[@]}"
-    check "Python types" scripts/node node_modules/pyright/index.js \
-      --pythonpath .venv/bin/python "${python[@]}"
+    check "Python types" scripts/node node_modules/pyright/index.js -p .
     mapfile -t suites < <(find scripts test -type d -name tests -not -path '*/node_modules/*' | sort)
     if ((${#suites[@]} > 0)); then
       heading "Python tests"
