@@ -32,7 +32,12 @@ export const COMMANDS: readonly Command[] = [
     name: "check",
     summary: "Checks configuration, pack and store; says what to do about each finding.",
     operands: [],
-    options: { config, json },
+    options: {
+      config,
+      reach: { help: "also try the decoders and the broker" },
+      lines: { help: "print tab-separated state, subject, finding and fix (for scripts)" },
+      json,
+    },
     load: async () => (await import("./check.ts")).check,
   },
   {
