@@ -27,16 +27,23 @@ export class MemoryOutbox implements EventOutbox {
   append(count: number): void {
     for (let i = 0; i < count; i += 1) {
       const seq = this.rows.length + 1;
-      this.rows.push({ seq, type: "decision", at: epochMs(1_760_000_000_000 + seq), body: `{"n":${seq}}` });
+      this.rows.push({
+        seq,
+        type: "decision",
+        at: epochMs(1_760_000_000_000 + seq),
+        body: `{"n":${seq}}`,
+      });
     }
     for (const listener of this.#listeners) listener();
   }
 
-  readonly unsent = (limit: number) => this.rows.filter((row) => !this.sent.has(row.seq)).slice(0, limit);
+  readonly unsent = (limit: number) =>
+    this.rows.filter((row) => !this.sent.has(row.seq)).slice(0, limit);
   readonly markSent = (seq: number): void => void this.sent.add(seq);
   readonly history = (fromSeq: number, limit: number) =>
     this.rows.filter((row) => row.seq >= fromSeq).slice(0, limit);
-  readonly bounds = () => (this.rows.length === 0 ? undefined : { first: 1, last: this.rows.length });
+  readonly bounds = () =>
+    this.rows.length === 0 ? undefined : { first: 1, last: this.rows.length };
   readonly onAppended = (listener: () => void) => {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
@@ -53,7 +60,11 @@ export interface Rig extends AsyncDisposable {
 }
 
 /** A running link against `url`, with short waits. `options` overrides what the file would say. */
-export function startLink(url: string, options: Record<string, unknown> = {}, bootId = "boot-1"): Rig {
+export function startLink(
+  url: string,
+  options: Record<string, unknown> = {},
+  bootId = "boot-1",
+): Rig {
   const parsed = MqttOptions.parse({
     url,
     site: "lab",
@@ -64,7 +75,14 @@ export function startLink(url: string, options: Record<string, unknown> = {}, bo
   const signer = newSigner();
   const outbox = new MemoryOutbox();
   const log = new RecordingLog();
-  const link = new MqttLink(parsed, { clock: createClock(), log, random: () => 0.5, bootId, signer, outbox });
+  const link = new MqttLink(parsed, {
+    clock: createClock(),
+    log,
+    random: () => 0.5,
+    bootId,
+    signer,
+    outbox,
+  });
   const stop = new AbortController();
   const running = link.run(stop.signal);
   return {
@@ -97,8 +115,13 @@ export interface Listener extends AsyncDisposable {
 }
 
 /** Another client of the broker that remembers everything under `filter`; reconnects by itself. */
-export async function listen(url: string, filter = `${BASE}#`): Promise<Listener> {
-  const client = await connectAsync(url, { protocolVersion: 5, reconnectPeriod: 50, clean: true });
+export async function listen(url: string, filter = `${BASE}#`, ca?: Buffer): Promise<Listener> {
+  const client = await connectAsync(url, {
+    protocolVersion: 5,
+    reconnectPeriod: 50,
+    clean: true,
+    ...(ca === undefined ? {} : { ca }),
+  });
   const heard: Heard[] = [];
   client.on("error", () => {});
   client.on("message", (topic, payload, packet) => {
@@ -115,7 +138,11 @@ export async function listen(url: string, filter = `${BASE}#`): Promise<Listener
   };
 }
 
-export async function until(what: string, condition: () => boolean, limitMs = 10_000): Promise<void> {
+export async function until(
+  what: string,
+  condition: () => boolean,
+  limitMs = 10_000,
+): Promise<void> {
   const end = Date.now() + limitMs;
   while (!condition()) {
     if (Date.now() > end) throw new Error(`not within ${limitMs} ms: ${what}`);

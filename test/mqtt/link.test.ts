@@ -6,7 +6,8 @@ import { startBroker } from "../support/broker.ts";
 import { startProxy } from "../support/proxy.ts";
 import { BASE, decisionFor, listen, payloadOf, startLink, until } from "./harness.ts";
 
-const stateOf = (text: string | undefined): unknown => (text === undefined ? undefined : JSON.parse(text).state);
+const stateOf = (text: string | undefined): unknown =>
+  text === undefined ? undefined : JSON.parse(text).state;
 
 describe("presence", { concurrency: 4 }, () => {
   test("online while connected, offline after a clean stop, both retained", async () => {
@@ -14,7 +15,9 @@ describe("presence", { concurrency: 4 }, () => {
     await using rig = startLink(broker.url);
     await until("connected", () => rig.link.connection.connected);
     await using live = await listen(broker.url);
-    await until("online", () => live.on("state").some((one) => stateOf(one.text) === "online" && one.retain));
+    await until("online", () =>
+      live.on("state").some((one) => stateOf(one.text) === "online" && one.retain),
+    );
     await rig.stop();
     await until("offline", () => stateOf(live.on("state").at(-1)?.text) === "offline");
     assert.equal(live.on("state").at(-1)?.retain, true);
@@ -24,7 +27,10 @@ describe("presence", { concurrency: 4 }, () => {
   test("a dead device is announced by its will after the delay", async () => {
     await using broker = await startBroker();
     await using proxy = await startProxy(broker.port);
-    await using rig = startLink(`mqtt://127.0.0.1:${proxy.port}`, { willDelaySeconds: 1, sessionExpirySeconds: 1 });
+    await using rig = startLink(`mqtt://127.0.0.1:${proxy.port}`, {
+      willDelaySeconds: 1,
+      sessionExpirySeconds: 1,
+    });
     await until("connected", () => rig.link.connection.connected);
     await using live = await listen(broker.url);
     proxy.refuse(true);
@@ -42,7 +48,10 @@ describe("presence", { concurrency: 4 }, () => {
     for (const text of ['{"schema":1,"state":"offline","bootId":"boot-1"}', "nonsense"]) {
       await live.client.publishAsync(`${BASE}state`, text, { qos: 1, retain: true });
       await until("foreign value", () => live.on("state").at(-1)?.text === text);
-      await until("corrected", () => stateOf(live.on("state").at(-1)?.text.replace("nonsense", "{}")) === "online");
+      await until(
+        "corrected",
+        () => stateOf(live.on("state").at(-1)?.text.replace("nonsense", "{}")) === "online",
+      );
     }
     assert.equal(rig.link.counters.stateCorrections, 2);
   });
@@ -52,8 +61,18 @@ describe("presence", { concurrency: 4 }, () => {
     await using rig = startLink(broker.url);
     await until("connected", () => rig.link.connection.connected);
     await using live = await listen(broker.url);
-    for (let i = 0; i < 50; i += 1) await live.client.publishAsync(`${BASE}state`, `lie ${i}`, { qos: 1, retain: true });
-    await until("corrected", () => stateOf(live.on("state").at(-1)?.text.replace(/^lie.*/, "{}")) === "online");
+    for (let i = 0; i < 50; i += 1)
+      await live.client.publishAsync(`${BASE}state`, `lie ${i}`, { qos: 1, retain: true });
+    await until(
+      "corrected",
+      () =>
+        stateOf(
+          live
+            .on("state")
+            .at(-1)
+            ?.text.replace(/^lie.*/, "{}"),
+        ) === "online",
+    );
     assert.ok(rig.link.counters.stateCorrections <= 3, `${rig.link.counters.stateCorrections}`);
   });
 });
@@ -86,7 +105,9 @@ describe("states", { concurrency: 4 }, () => {
     await using live = await listen(broker.url);
     for (let i = 0; i < 5; i += 1) rig.link.setRetained("info", { value: "same" });
     rig.link.setRetained("info", { value: "other" });
-    await until("other", () => live.on("info").some((one) => JSON.parse(one.text).value === "other"));
+    await until("other", () =>
+      live.on("info").some((one) => JSON.parse(one.text).value === "other"),
+    );
     assert.ok(live.on("info").length <= 2);
   });
 
@@ -123,7 +144,10 @@ describe("an absent broker is a state", { concurrency: 4 }, () => {
     await until("connected", () => rig.link.connection.connected);
     for (let i = 1; i <= 3; i += 1) {
       proxy.cut();
-      await until("again", () => rig.link.connection.reconnects === i && rig.link.connection.connected);
+      await until(
+        "again",
+        () => rig.link.connection.reconnects === i && rig.link.connection.connected,
+      );
     }
   });
 

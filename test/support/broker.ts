@@ -12,6 +12,8 @@ export interface BrokerOptions {
   readonly port?: number;
   /** Serves TLS with a generated authority; clients then need `caFile`. */
   readonly tls?: boolean;
+  /** What the certificate is good for; default `IP:127.0.0.1,DNS:localhost`. */
+  readonly tlsNames?: string;
   /** Keeps retained messages and sessions over a restart. */
   readonly persistence?: boolean;
   /** Further lines of mosquitto.conf. */
@@ -59,7 +61,8 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   if (program === undefined) throw new Error("mosquitto is missing: run scripts/setup.sh");
   const port = options.port ?? (await freePort());
   const directory = await mkdtemp(join(tmpdir(), "ostiary-broker-"));
-  const tls = options.tls === true ? await makeCertificates(directory) : undefined;
+  const tls =
+    options.tls === true ? await makeCertificates(directory, options.tlsNames) : undefined;
   const file = join(directory, "mosquitto.conf");
   await writeFile(file, configOf(port, directory, options, tls));
 
@@ -117,13 +120,16 @@ function configOf(
   ].join("\n");
 }
 
-/** An authority and a certificate for 127.0.0.1 and localhost signed by it, good for a day. */
-export async function makeCertificates(directory: string): Promise<Certificates> {
+/** An authority and a certificate for this machine signed by it, good for a day. */
+export async function makeCertificates(
+  directory: string,
+  names = "IP:127.0.0.1,DNS:localhost",
+): Promise<Certificates> {
   const at = (name: string): string => join(directory, name);
   const openssl = (...args: string[]): void => {
     execFileSync("openssl", args, { stdio: "ignore" });
   };
-  await writeFile(at("san.cnf"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n");
+  await writeFile(at("san.cnf"), `subjectAltName=${names}\n`);
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
   openssl(
     "req",
