@@ -11,7 +11,7 @@ export interface Embedding {
 export const UNIT_TOLERANCE = 1e-3;
 
 /** Scales to length 1. @returns undefined when the vector is zero or holds NaN or infinity */
-export function normalised(raw: Float32Array): Float32Array | undefined {
+export function normalised(raw: Float32Array): Float32Array<ArrayBuffer> | undefined {
   let sum = 0;
   for (const value of raw) sum += value * value;
   const length = Math.sqrt(sum);

@@ -193,7 +193,7 @@ export type QualityLimits = z.infer<ReturnType<typeof limits>>;
 export const VisionOptions = z.strictObject({
   providers: z.array(Provider).min(1).default(["tensorrt", "cuda", "cpu"]).meta({ description: "tried in this order" }),
   requireProvider: Provider.optional().meta({ description: "refuse to start on any other; without it a fallback is a degraded state" }),
-  threads: z.int().min(0).max(64).default(0).meta({ description: "threads of one model run; 0 = cores − 1, at least 1" }),
+  threads: z.int().min(0).max(64).default(0).meta({ description: "threads of one model run; 0 = cores − 1, but both of two cores" }),
   detectorSizePx: z.int().min(160).max(1920).default(640).meta({ description: "longer side of the detector's input, multiple of 32" }),
   embeddingsPerSecond: z.number().positive().max(1000).default(30).meta({ description: "total over all cameras, shared fairly" }),
   quorumFrames: z.int().min(1).max(50).default(3).meta({ description: "every usable frame is embedded until this many were; then only better shots" }),

@@ -14,7 +14,7 @@ type Spec = Omit<EmbedderSpec, "file">;
 export interface Embedder {
   readonly dimension: number;
   /** @param crop aligned, {@link CROP_SIZE_PX} square, BGR; @returns a new unit vector, undefined when the model gave none */
-  readonly embed: (crop: Mat) => Promise<Float32Array | undefined>;
+  readonly embed: (crop: Mat) => Promise<Float32Array<ArrayBuffer> | undefined>;
   readonly release: () => Promise<void>;
 }
 

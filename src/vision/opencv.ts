@@ -42,6 +42,7 @@ export interface OpenCv {
 
 // OpenCV's own constants (core/interface.h, imgproc.hpp, imgcodecs.hpp): the cut addon lacks some.
 export const CV_8UC1 = 0;
+export const CV_8UC2 = 8;
 export const CV_8UC3 = 16;
 export const CV_64F = 6;
 export const CV_64FC1 = 6;
