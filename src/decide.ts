@@ -10,59 +10,20 @@ import {
   type Verdict,
 } from "./decision/evidence.ts";
 import { type Circumstances, decisionOf } from "./decision/judge.ts";
-import type { DecisionLedger } from "./decision/ledger.ts";
-import type { DecisionOptions } from "./decision/options.ts";
-import { type AccessRules, type DoorMode, doorsOf } from "./decision/rules.ts";
+import type { DoorkeeperCounts, DoorkeeperDeps, DoorkeeperOptions } from "./decision/ports.ts";
+import { doorsOf } from "./decision/rules.ts";
 import { type TrackView, viewOf } from "./decision/view.ts";
 import { evidenceInputOf } from "./decision/weight.ts";
 import { isUnit } from "./embedding/embedding.ts";
-import type { Gallery } from "./gallery/index-port.ts";
 import type { CameraId, DoorId, EpochMs, MonotonicMs, TrackId } from "./lib/brand.ts";
-import type { Clock } from "./lib/clock.ts";
 import { Fault } from "./lib/fault.ts";
 import { Lane } from "./lib/lane.ts";
 import type { Match } from "./match/match.ts";
 import { matchOf } from "./match/matching.ts";
-import type { MatchOptions } from "./match/options.ts";
 import type { Threshold } from "./match/threshold.ts";
 import type { Observation, ObserveMessage } from "./observation/messages.ts";
 
-export interface DoorkeeperOptions {
-  readonly decision: DecisionOptions;
-  readonly match: Pick<MatchOptions, "marginMin" | "candidates">;
-}
-
-export interface DoorkeeperDeps {
-  readonly gallery: Gallery;
-  /** For the gallery's size now. */
-  readonly threshold: () => Threshold;
-  readonly ledger: DecisionLedger;
-  readonly rules: () => AccessRules;
-  readonly doorMode: (doorId: DoorId) => DoorMode;
-  readonly clockTrusted: () => boolean;
-  /** A condition of the site's policy (provider, pack) is not met: nobody is granted. */
-  readonly degraded: () => boolean;
-  readonly clock: Pick<Clock, "epochMs" | "monotonicMs">;
-  /** Unguessable and unique for ever: consumers refuse an id that they have seen. */
-  readonly newId: () => string;
-  /** Called after the decision is durable. Must not throw and must not wait. */
-  readonly publish: (decision: Decision) => void;
-  readonly onSeen?: (view: TrackView) => void;
-  /** One observation or message that could not be used; the rest goes on. */
-  readonly onFault?: (fault: unknown, cameraId: CameraId) => void;
-}
-
-export interface DoorkeeperCounts {
-  /** Frames that were too old (or from the future), came out of order, or of another space. */
-  readonly stale: number;
-  readonly disordered: number;
-  readonly otherSpace: number;
-  /** Embeddings that are no unit vectors, scores that are no numbers. */
-  readonly faulty: number;
-  /** Looked-at frames that had to make room while a search was slow. */
-  readonly dropped: number;
-  readonly tracks: number;
-}
+export type { DoorkeeperCounts, DoorkeeperDeps, DoorkeeperOptions, TrackView };
 
 interface TrackState {
   readonly cameraId: CameraId;

@@ -17,7 +17,7 @@ export const DoorRule = z.strictObject({
     .max(32)
     .meta({ description: "cameras that watch this door; one camera may serve several doors" }),
   allow: z
-    .record(GroupName, z.array(z.string().max(64)).min(1).max(32))
+    .record(z.string(), z.array(z.string().max(64)).min(1).max(32))
     .default({})
     .meta({
       description: `group → names of the schedules in which its members may pass ("${ALWAYS}" is built in)`,
@@ -33,7 +33,7 @@ export const AccessRules = z
       .default([])
       .meta({ description: "every group that a door may allow" }),
     schedules: z
-      .record(GroupName, Schedule)
+      .record(z.string(), Schedule)
       .default({})
       .meta({ description: "weekly schedules by name" }),
     doors: z
@@ -64,6 +64,12 @@ export function problemsOf(
     problems.push({ path, message });
   if (Object.hasOwn(rules.schedules, ALWAYS))
     report(["schedules", ALWAYS], `"${ALWAYS}" is built in: choose another name`);
+  for (const name of Object.keys(rules.schedules)) {
+    const checked = GroupName.safeParse(name);
+    if (!checked.success) {
+      report(["schedules", name], `the name "${name}" ${checked.error.issues[0]?.message ?? ""}`);
+    }
+  }
   for (const [index, group] of rules.groups.entries()) {
     if (rules.groups.indexOf(group) !== index)
       report(["groups", index], `group "${group}" is listed twice: remove one`);

@@ -49,12 +49,7 @@ export const Schedule = z
         description: "open periods by the day on which they begin; a day without any is closed",
       }),
     exceptions: z
-      .record(
-        z
-          .string()
-          .refine((text) => dayOfText(text) !== undefined, "must be a date such as 2026-12-25"),
-        periods,
-      )
+      .record(z.string(), periods)
       .refine((value) => Object.keys(value).length <= 400, "at most 400 dates")
       .default({})
       .meta({
@@ -63,7 +58,7 @@ export const Schedule = z
       }),
   })
   .superRefine((schedule, context) => {
-    for (const { path, message } of overlaps(schedule))
+    for (const { path, message } of problemsIn(schedule))
       context.addIssue({ code: "custom", path: [...path], message });
   });
 export type Schedule = z.infer<typeof Schedule>;
@@ -108,8 +103,8 @@ interface Problem {
   readonly message: string;
 }
 
-/** Periods of one week, or of one exception, that cover the same minute: nearly always a slip of the pen. */
-function overlaps(schedule: Schedule): readonly Problem[] {
+/** Dates that do not exist, and periods that cover the same minute: nearly always a slip of the pen. */
+function problemsIn(schedule: Schedule): readonly Problem[] {
   const week = WEEKDAYS.flatMap((name, index) =>
     schedule.weekly[name].map((text) => ({
       name,
@@ -130,6 +125,9 @@ function overlaps(schedule: Schedule): readonly Problem[] {
     }
   }
   for (const [date, special] of Object.entries(schedule.exceptions)) {
+    if (dayOfText(date) === undefined) {
+      problems.push({ path: ["exceptions", date], message: "is no date: write it as 2026-12-25" });
+    }
     for (const [i, a] of special.entries()) {
       for (const b of special.slice(i + 1)) {
         if (spanOf(a).to <= spanOf(b).from || spanOf(b).to <= spanOf(a).from) continue;
