@@ -1,0 +1,67 @@
+/** Pictures through a pack's models, in the CLI's own process. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Face } from "../face/face.ts";
+import { codeOf } from "../lib/fault.ts";
+import { VisionOptions } from "../observation/messages.ts";
+import { Models } from "../vision/models.ts";
+import { Progress, type Terminal } from "./terminal.ts";
+
+/** @throws as `Models.open` */
+export function openModels(directory: string, threads: number, options: Partial<VisionOptions> = {}): Promise<Models> {
+  return Models.open(directory, VisionOptions.parse({ ...options, threads }));
+}
+
+/**
+ * The face that a labelled picture is about: its centre lies nearest to the picture's. Data sets such as
+ * LFW centre the named person, and others may stand behind.
+ */
+export function centralFace(faces: readonly Face[], widthPx: number, heightPx: number): Face | undefined {
+  const distance = ({ box }: Face): number => Math.hypot(box.x + box.width / 2 - widthPx / 2, box.y + box.height / 2 - heightPx / 2);
+  return faces.toSorted((a, b) => distance(a) - distance(b))[0];
+}
+
+export type Embedded =
+  | { readonly kind: "vector"; readonly vector: Float32Array }
+  /** A failure to acquire: a code that says why. */
+  | { readonly kind: "failed"; readonly reason: string };
+
+/** The unit vector of a labelled picture's central face. */
+export async function embedPicture(models: Models, file: string): Promise<Embedded> {
+  try {
+    const picture = models.image(await readFile(file));
+    const face = centralFace(await models.detect(picture), picture.widthPx, picture.heightPx);
+    if (face === undefined) return { kind: "failed", reason: "no_face" };
+    const aligned = models.align(picture, face.landmarks);
+    const vector = aligned === undefined ? undefined : await models.embed(aligned.crop);
+    return vector === undefined ? { kind: "failed", reason: "not_embedded" } : { kind: "vector", vector };
+  } catch (fault) {
+    // A missing or broken picture is a failure to acquire; a broken model is ours.
+    if (/^(ENOENT|image_)/.test(codeOf(fault))) return { kind: "failed", reason: codeOf(fault) };
+    throw fault;
+  }
+}
+
+/** Name/Name_0001.jpg, as LFW and its kin lay pictures out. */
+export const pictureOf = (root: string, name: string, number: number): string =>
+  join(root, name, `${name}_${String(number).padStart(4, "0")}.jpg`);
+
+/** Embeds many files with a progress bar. @throws what `signal` says when it aborts */
+export async function embedAll(models: Models, files: readonly string[], terminal: Terminal, signal: AbortSignal): Promise<ReadonlyMap<string, Embedded>> {
+  const progress = new Progress(terminal, "embedding", files.length);
+  const results = new Map<string, Embedded>();
+  for (const file of files) {
+    signal.throwIfAborted();
+    results.set(file, await embedPicture(models, file));
+    progress.update(results.size);
+  }
+  return results;
+}
+
+/** Why pictures gave no embedding: reason → how many. */
+export function failuresOf(results: Iterable<Embedded>): Readonly<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const result of results) if (result.kind === "failed") counts[result.reason] = (counts[result.reason] ?? 0) + 1;
+  return counts;
+}
+
