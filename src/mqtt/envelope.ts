@@ -97,6 +97,8 @@ export class KeyRing {
   readonly verify = (envelope: Envelope): boolean => {
     const key = this.#keys.get(envelope.kid);
     if (key === undefined) return false;
+    // Lone surrogates become U+FFFD in UTF-8: two texts, one signature.
+    if (!envelope.payload.isWellFormed()) return false;
     const sig = Buffer.from(envelope.sig, "base64");
     // Two base64 texts may decode to the same bytes; only the canonical one is an envelope.
     if (sig.length !== 64 || sig.toString("base64") !== envelope.sig) return false;
