@@ -63,4 +63,4 @@ export type RefusalCode = (typeof REFUSAL_CODES)[number];
 
 export type Answer =
   | { readonly ok: true; readonly data?: unknown; readonly progress?: unknown }
-  | { readonly ok: false; readonly error: { readonly code: string; readonly message: string } };
+  | { readonly ok: false; readonly error: { readonly code: string; readonly message: string; readonly reasons?: readonly string[] } };

@@ -12,7 +12,10 @@ import type { Log } from "../lib/log.ts";
 
 export type ClockTrust =
   | { readonly kind: "trusted"; readonly by: "synchronized" | "plausible" }
-  | { readonly kind: "untrusted"; readonly reason: "before_build" | "went_back" | "not_synchronized" };
+  | {
+      readonly kind: "untrusted";
+      readonly reason: "before_build" | "went_back" | "not_synchronized";
+    };
 
 export interface ClockTrustOptions {
   /** No honest clock is earlier. */
@@ -33,7 +36,8 @@ export function judgeClock(
   if (now < options.builtAt) return { kind: "untrusted", reason: "before_build" };
   // A time service outweighs what was seen: else one wrong step ahead would distrust the right time for ever.
   if (synchronized) return { kind: "trusted", by: "synchronized" };
-  if (seenMax !== undefined && now < seenMax - options.toleranceMs) return { kind: "untrusted", reason: "went_back" };
+  if (seenMax !== undefined && now < seenMax - options.toleranceMs)
+    return { kind: "untrusted", reason: "went_back" };
   if (options.requireSynchronized) return { kind: "untrusted", reason: "not_synchronized" };
   return { kind: "trusted", by: "plausible" };
 }
@@ -43,7 +47,10 @@ const SYNCHRONIZED_FILE = "/run/systemd/timesync/synchronized";
 
 /** Keeps the latest time seen in a file, written at most once an hour and on dispose. */
 export class ClockTrustKeeper implements AsyncDisposable {
-  readonly #options: ClockTrustOptions & { readonly path: string; readonly synchronizedFile?: string };
+  readonly #options: ClockTrustOptions & {
+    readonly path: string;
+    readonly synchronizedFile?: string;
+  };
   readonly #deps: { readonly clock: Clock; readonly log: Log };
   #seenMax: EpochMs | undefined;
   #writtenAt: number | undefined;
@@ -83,16 +90,21 @@ export class ClockTrustKeeper implements AsyncDisposable {
     const before = this.#trust;
     this.#trust = judgeClock(now, this.#seenMax, await this.#synchronized(), this.#options);
     if (this.#trust.kind === "trusted") {
-      if (this.#trust.by === "synchronized" || this.#seenMax === undefined || now > this.#seenMax) this.#seenMax = now;
+      if (this.#trust.by === "synchronized" || this.#seenMax === undefined || now > this.#seenMax)
+        this.#seenMax = now;
       if (this.#writtenAt === undefined || now - this.#writtenAt > 3_600_000) await this.#save(now);
     } else if (before.kind === "trusted" || before.reason !== this.#trust.reason) {
-      this.#deps.log.warn({ reason: this.#trust.reason }, "the wall clock is not trusted: set it, or wait for the time service");
+      this.#deps.log.warn(
+        { reason: this.#trust.reason },
+        "the wall clock is not trusted: set it, or wait for the time service",
+      );
     }
     return this.#trust;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#seenMax !== undefined && this.#trust.kind === "trusted") await this.#save(this.#deps.clock.epochMs());
+    if (this.#seenMax !== undefined && this.#trust.kind === "trusted")
+      await this.#save(this.#deps.clock.epochMs());
   }
 
   async #synchronized(): Promise<boolean> {
@@ -109,7 +121,8 @@ export class ClockTrustKeeper implements AsyncDisposable {
       const value = Number(await readFile(this.#options.path, "utf8"));
       return Number.isFinite(value) && value > 0 ? (value as EpochMs) : undefined;
     } catch (thrown) {
-      if (codeOf(thrown) !== "ENOENT") this.#deps.log.warn({ code: codeOf(thrown) }, "the latest time seen cannot be read");
+      if (codeOf(thrown) !== "ENOENT")
+        this.#deps.log.warn({ code: codeOf(thrown) }, "the latest time seen cannot be read");
       return undefined;
     }
   }

@@ -3,8 +3,8 @@
  * sockets of the Unix kind. The program sends its own pid, so the unit needs `NotifyAccess=all`.
  */
 import { execFile } from "node:child_process";
-import type { Log } from "../lib/log.ts";
 import { codeOf } from "../lib/fault.ts";
+import type { Log } from "../lib/log.ts";
 import { monotonicMicros } from "./clock.ts";
 
 export interface NotifierOptions {
@@ -24,7 +24,9 @@ export interface NotifierStats {
 }
 
 export class Notifier implements AsyncDisposable {
-  readonly #options: Required<Omit<NotifierOptions, "socket">> & { readonly socket: string | undefined };
+  readonly #options: Required<Omit<NotifierOptions, "socket">> & {
+    readonly socket: string | undefined;
+  };
   readonly #log: Log;
   readonly #waiting: (readonly string[])[] = [];
   #running: Promise<void> | undefined;
@@ -87,7 +89,11 @@ export class Notifier implements AsyncDisposable {
   }
 
   async #drain(): Promise<void> {
-    for (let message = this.#waiting.shift(); message !== undefined; message = this.#waiting.shift()) {
+    for (
+      let message = this.#waiting.shift();
+      message !== undefined;
+      message = this.#waiting.shift()
+    ) {
       await this.#send(message);
     }
     this.#running = undefined;
@@ -97,15 +103,24 @@ export class Notifier implements AsyncDisposable {
     const { program, socket, timeoutMs } = this.#options;
     const env = { PATH: process.env["PATH"] ?? "/usr/bin:/bin", NOTIFY_SOCKET: socket };
     return new Promise((resolve) => {
-      execFile(program, [...message], { env, timeout: timeoutMs, killSignal: "SIGKILL" }, (error) => {
-        if (error === null) {
-          this.#sent += 1;
-        } else {
-          this.#failed += 1;
-          if (this.#failed === 1) this.#log.warn({ code: codeOf(error), program }, "systemd was not notified: is the program installed?");
-        }
-        resolve();
-      });
+      execFile(
+        program,
+        [...message],
+        { env, timeout: timeoutMs, killSignal: "SIGKILL" },
+        (error) => {
+          if (error === null) {
+            this.#sent += 1;
+          } else {
+            this.#failed += 1;
+            if (this.#failed === 1)
+              this.#log.warn(
+                { code: codeOf(error), program },
+                "systemd was not notified: is the program installed?",
+              );
+          }
+          resolve();
+        },
+      );
     });
   }
 }

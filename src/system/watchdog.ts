@@ -57,7 +57,10 @@ export class Watchdog {
 
   /** One round. @returns the checks that failed; the watchdog was fed when there are none */
   async runOnce(signal: AbortSignal): Promise<readonly FailingCheck[]> {
-    const results = await Promise.all([this.#lag(signal), ...this.#deps.checks.map((check) => this.#probe(check, signal))]);
+    const results = await Promise.all([
+      this.#lag(signal),
+      ...this.#deps.checks.map((check) => this.#probe(check, signal)),
+    ]);
     const failing = results.filter((result) => result !== undefined);
     if (signal.aborted) return failing;
     if (failing.length === 0) this.#deps.notifier.watchdog();
@@ -71,10 +74,16 @@ export class Watchdog {
     const names = failing.map((check) => check.name).join(",");
     if (names === this.#lastFailing) return;
     if (names === "") {
-      this.#deps.log.info({ before: this.#lastFailing }, "health checks hold again; the watchdog is fed");
+      this.#deps.log.info(
+        { before: this.#lastFailing },
+        "health checks hold again; the watchdog is fed",
+      );
       this.#deps.notifier.status("running");
     } else {
-      this.#deps.log.error({ failing: names, problems: text }, "health checks fail; the watchdog is not fed");
+      this.#deps.log.error(
+        { failing: names, problems: text },
+        "health checks fail; the watchdog is not fed",
+      );
       this.#deps.notifier.status(`unhealthy: ${text}`);
     }
     this.#lastFailing = names;

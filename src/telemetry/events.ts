@@ -1,18 +1,29 @@
 /** What happens to the business: one function per event, each a log line and a number. */
-import type { CameraId } from "../lib/brand.ts";
+
 import type { Decision } from "../decision/decision.ts";
+import type { CameraId } from "../lib/brand.ts";
 import type { Log } from "../lib/log.ts";
 import type { Metrics } from "./metrics.ts";
 
 export interface Events {
-  readonly started: (facts: { readonly version: string; readonly packId: string; readonly provider: string; readonly startMs: number }) => void;
+  readonly started: (facts: {
+    readonly version: string;
+    readonly packId: string;
+    readonly provider: string;
+    readonly startMs: number;
+  }) => void;
   /** `latencyMs`: from the first usable frame's capture to now. */
   readonly decided: (decision: Decision, latencyMs: number | undefined) => void;
   readonly cameraChanged: (cameraId: CameraId, state: string, reason?: string) => void;
   readonly decoderRestarted: (cameraId: CameraId, reason: string) => void;
   readonly visionChanged: (state: string, reason?: string) => void;
   readonly brokerChanged: (state: "online" | "offline", reason?: string) => void;
-  readonly commandHandled: (command: string, code: string, source: "mqtt" | "socket", ms: number) => void;
+  readonly commandHandled: (
+    command: string,
+    code: string,
+    source: "mqtt" | "socket",
+    ms: number,
+  ) => void;
   readonly commandRefused: (code: string) => void;
   readonly galleryCounted: (identities: number, templates: number) => void;
   readonly indexBuilt: (kind: string, templates: number, ms: number, recall?: number) => void;
@@ -26,19 +37,62 @@ const COMMAND_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10];
 
 export function createEvents(deps: { readonly log: Log; readonly metrics: Metrics }): Events {
   const { log, metrics } = deps;
-  const decisions = metrics.counter("ostiary_decisions_total", "decisions by door, outcome and reason", ["door", "outcome", "reason"]);
-  const latency = metrics.histogram("ostiary_decision_latency_seconds", "first usable frame to decision", LATENCY_BUCKETS, ["door"]);
-  const cameras = metrics.counter("ostiary_camera_changes_total", "changes of a camera's state", ["camera", "state"]);
-  const decoders = metrics.counter("ostiary_decoder_restarts_total", "decoders replaced, by reason", ["camera", "reason"]);
-  const vision = metrics.counter("ostiary_vision_changes_total", "changes of the vision process's state", ["state"]);
-  const broker = metrics.counter("ostiary_broker_changes_total", "broker connections made and lost", ["state"]);
-  const commands = metrics.counter("ostiary_commands_total", "commands by name, answer code and source", ["command", "code", "source"]);
-  const commandTime = metrics.histogram("ostiary_command_seconds", "time to the final answer", COMMAND_BUCKETS, ["command"]);
-  const refused = metrics.counter("ostiary_commands_refused_total", "commands refused before they had a name", ["code"]);
+  const decisions = metrics.counter(
+    "ostiary_decisions_total",
+    "decisions by door, outcome and reason",
+    ["door", "outcome", "reason"],
+  );
+  const latency = metrics.histogram(
+    "ostiary_decision_latency_seconds",
+    "first usable frame to decision",
+    LATENCY_BUCKETS,
+    ["door"],
+  );
+  const cameras = metrics.counter("ostiary_camera_changes_total", "changes of a camera's state", [
+    "camera",
+    "state",
+  ]);
+  const decoders = metrics.counter(
+    "ostiary_decoder_restarts_total",
+    "decoders replaced, by reason",
+    ["camera", "reason"],
+  );
+  const vision = metrics.counter(
+    "ostiary_vision_changes_total",
+    "changes of the vision process's state",
+    ["state"],
+  );
+  const broker = metrics.counter(
+    "ostiary_broker_changes_total",
+    "broker connections made and lost",
+    ["state"],
+  );
+  const commands = metrics.counter(
+    "ostiary_commands_total",
+    "commands by name, answer code and source",
+    ["command", "code", "source"],
+  );
+  const commandTime = metrics.histogram(
+    "ostiary_command_seconds",
+    "time to the final answer",
+    COMMAND_BUCKETS,
+    ["command"],
+  );
+  const refused = metrics.counter(
+    "ostiary_commands_refused_total",
+    "commands refused before they had a name",
+    ["code"],
+  );
   const identities = metrics.gauge("ostiary_gallery_identities_count", "enrolled people");
   const templates = metrics.gauge("ostiary_gallery_templates_count", "stored templates");
-  const indexTime = metrics.gauge("ostiary_index_build_seconds", "time of the last build", ["kind"]);
-  const recall = metrics.gauge("ostiary_index_recall_ratio", "recall against exact search, sampled", ["kind"]);
+  const indexTime = metrics.gauge("ostiary_index_build_seconds", "time of the last build", [
+    "kind",
+  ]);
+  const recall = metrics.gauge(
+    "ostiary_index_recall_ratio",
+    "recall against exact search, sampled",
+    ["kind"],
+  );
   const trusted = metrics.gauge("ostiary_clock_trusted_info", "1 while the wall clock is trusted");
   const unhealthy = metrics.gauge("ostiary_failing_checks_count", "health checks that fail now");
   return {
@@ -47,7 +101,10 @@ export function createEvents(deps: { readonly log: Log; readonly metrics: Metric
       decisions.add({ door: decision.doorId, outcome: decision.outcome, reason: decision.reason });
       if (latencyMs !== undefined) latency.observe({ door: decision.doorId }, latencyMs / 1000);
       const { id, doorId, cameraId, outcome, reason, scoreBand, frames } = decision;
-      log.info({ decisionId: id, doorId, cameraId, outcome, reason, scoreBand, frames, latencyMs }, "decided");
+      log.info(
+        { decisionId: id, doorId, cameraId, outcome, reason, scoreBand, frames, latencyMs },
+        "decided",
+      );
     },
     cameraChanged: (cameraId, state, reason) => {
       cameras.add({ camera: cameraId, state });
@@ -91,6 +148,9 @@ export function createEvents(deps: { readonly log: Log; readonly metrics: Metric
     },
     healthChanged: (failing) => unhealthy.set({}, failing.length),
     configReloaded: (applied, needRestart) =>
-      log.info({ applied: applied.join(","), needRestart: needRestart.join(",") }, "configuration read again"),
+      log.info(
+        { applied: applied.join(","), needRestart: needRestart.join(",") },
+        "configuration read again",
+      ),
   };
 }

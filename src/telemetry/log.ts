@@ -25,7 +25,10 @@ const BUFFER_MAX_BYTES = 1024 * 1024;
 const PRIORITY: Readonly<Record<number, string>> = { 50: "<3>", 40: "<4>", 30: "<6>", 20: "<7>" };
 
 export function createLog(options: LogOptions): LogHandle {
-  const stdout = options.write === undefined ? pino.destination({ fd: 1, sync: false, maxLength: BUFFER_MAX_BYTES }) : undefined;
+  const stdout =
+    options.write === undefined
+      ? pino.destination({ fd: 1, sync: false, maxLength: BUFFER_MAX_BYTES })
+      : undefined;
   const write = options.write ?? ((line: string): void => void stdout?.write(line));
   const destination = {
     lastLevel: 30,
@@ -75,5 +78,7 @@ function wrap(root: pino.Logger, bound: LogFields): Log {
 }
 
 function scrub(fields: LogFields): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, scrubField(key, value)]));
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => [key, scrubField(key, value)]),
+  );
 }

@@ -1,6 +1,11 @@
 /** Numbers for Prometheus, behind an interface that keeps names and label sets honest. */
 import { createServer, type Server } from "node:http";
-import { Counter as PromCounter, Gauge as PromGauge, Histogram as PromHistogram, Registry } from "prom-client";
+import {
+  Counter as PromCounter,
+  Gauge as PromGauge,
+  Histogram as PromHistogram,
+  Registry,
+} from "prom-client";
 import { assert } from "../lib/assert.ts";
 import { codeOf, Fault } from "../lib/fault.ts";
 
@@ -19,7 +24,12 @@ export interface Histogram {
 export interface Metrics {
   readonly counter: (name: string, help: string, labels?: readonly string[]) => Counter;
   readonly gauge: (name: string, help: string, labels?: readonly string[]) => Gauge;
-  readonly histogram: (name: string, help: string, buckets: readonly number[], labels?: readonly string[]) => Histogram;
+  readonly histogram: (
+    name: string,
+    help: string,
+    buckets: readonly number[],
+    labels?: readonly string[],
+  ) => Histogram;
   /** Prometheus text format. */
   readonly text: () => Promise<string>;
 }
@@ -61,7 +71,8 @@ function boundedLabels(): (given: Labels) => Labels {
   return (given) => {
     const key = JSON.stringify(given);
     if (seen.has(key)) return given;
-    if (seen.size >= SERIES_MAX) return Object.fromEntries(Object.keys(given).map((label) => [label, "other"]));
+    if (seen.size >= SERIES_MAX)
+      return Object.fromEntries(Object.keys(given).map((label) => [label, "other"]));
     seen.add(key);
     return given;
   };
@@ -83,14 +94,20 @@ export class MetricsEndpoint implements AsyncDisposable {
   }
 
   /** @throws Fault `metrics_unavailable` */
-  static async open(options: MetricsEndpointOptions, deps: { readonly metrics: Metrics }): Promise<MetricsEndpoint> {
+  static async open(
+    options: MetricsEndpointOptions,
+    deps: { readonly metrics: Metrics },
+  ): Promise<MetricsEndpoint> {
     const server = createServer((request, response) => {
       if (request.method !== "GET" || request.url !== "/metrics") {
         response.writeHead(404).end();
         return;
       }
       deps.metrics.text().then(
-        (text) => response.writeHead(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }).end(text),
+        (text) =>
+          response
+            .writeHead(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" })
+            .end(text),
         () => response.writeHead(500).end(),
       );
     });
@@ -99,9 +116,13 @@ export class MetricsEndpoint implements AsyncDisposable {
     await new Promise<void>((resolve, reject) => {
       server.once("error", (error) =>
         reject(
-          new Fault("metrics_unavailable", `cannot serve metrics on ${options.host}:${options.port} (${codeOf(error)}): choose another telemetry.metrics.port`, {
-            cause: error,
-          }),
+          new Fault(
+            "metrics_unavailable",
+            `cannot serve metrics on ${options.host}:${options.port} (${codeOf(error)}): choose another telemetry.metrics.port`,
+            {
+              cause: error,
+            },
+          ),
         ),
       );
       server.listen(options.port, options.host, resolve);

@@ -37,7 +37,8 @@ test("monotonic time is the machine's, in two units", () => {
   assert.ok(Math.abs(micros / 1000 - ms) < 1000);
 });
 
-test("times print as RFC 3339", () => assert.equal(rfc3339(epochMs(0)), "1970-01-01T00:00:00.000Z"));
+test("times print as RFC 3339", () =>
+  assert.equal(rfc3339(epochMs(0)), "1970-01-01T00:00:00.000Z"));
 
 test("ids sort by time and carry version and variant", () => {
   const entropy = new Uint8Array(10).fill(255);

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createInterface } from "node:readline";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { Notifier } from "../../src/system/notify.ts";
 import { RecordingLog } from "../support/log.ts";
@@ -21,7 +21,9 @@ while True:
 async function receiver() {
   const directory = await mkdtemp(join(tmpdir(), "ostiary-notify-"));
   const socket = join(directory, "notify.sock");
-  const child = spawn("/usr/bin/python3", ["-c", RECEIVER, socket], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn("/usr/bin/python3", ["-c", RECEIVER, socket], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async (): Promise<string> => JSON.parse((await lines.next()).value ?? '""');
   assert.equal(await next(), "bound");
@@ -61,7 +63,10 @@ test("messages reach a real datagram socket, in order", async () => {
 
 test("feeds that wait are merged, and the queue is bounded", async () => {
   await using systemd = await receiver();
-  const notifier = new Notifier({ socket: systemd.socket, queueMax: 2 }, { log: new RecordingLog() });
+  const notifier = new Notifier(
+    { socket: systemd.socket, queueMax: 2 },
+    { log: new RecordingLog() },
+  );
   notifier.status("a");
   for (let i = 0; i < 5; i += 1) notifier.watchdog();
   for (const status of ["b", "c", "d"]) notifier.status(status);
@@ -70,7 +75,10 @@ test("feeds that wait are merged, and the queue is bounded", async () => {
 });
 
 test("without a socket nothing is sent", async () => {
-  const notifier = new Notifier({ socket: undefined, program: "/nonexistent" }, { log: new RecordingLog() });
+  const notifier = new Notifier(
+    { socket: undefined, program: "/nonexistent" },
+    { log: new RecordingLog() },
+  );
   notifier.ready("x");
   await notifier.flush();
   assert.deepEqual(notifier.stats, { sent: 0, failed: 0, dropped: 0 });
@@ -83,5 +91,8 @@ test("a failing program is counted and warned of once, never thrown", async () =
   notifier.status("y");
   await notifier.flush();
   assert.equal(notifier.stats.failed, 2);
-  assert.deepEqual(log.entries.map((entry) => entry.fields["code"]), ["ENOENT"]);
+  assert.deepEqual(
+    log.entries.map((entry) => entry.fields["code"]),
+    ["ENOENT"],
+  );
 });

@@ -26,7 +26,10 @@ test("under journald each line begins with its priority", () => {
   log.warn({}, "b");
   log.info({}, "c");
   log.debug({}, "d");
-  assert.deepEqual(lines.map((line) => line.slice(0, 3)), ["<3>", "<4>", "<6>", "<7>"]);
+  assert.deepEqual(
+    lines.map((line) => line.slice(0, 3)),
+    ["<3>", "<4>", "<6>", "<7>"],
+  );
 });
 
 test("a new level reaches children made before", () => {
@@ -39,18 +42,49 @@ test("a new level reaches children made before", () => {
 
 test("secrets, names, embeddings, pixels and URLs with credentials never reach the output", () => {
   const { log, text } = capture();
-  const secrets = ["hunter2", "p@ss/w:rd", "Ada Lovelace", "0.123456", "iVBORw0KGgo", "sekrit-token", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo"];
+  const secrets = [
+    "hunter2",
+    "p@ss/w:rd",
+    "Ada Lovelace",
+    "0.123456",
+    "iVBORw0KGgo",
+    "sekrit-token",
+    "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo",
+  ];
   const long = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo".repeat(4);
   const wrong = (fields: Record<string, unknown>): LogFields => fields as LogFields;
-  log.info({ url: "rtsp://admin:hunter2@10.0.0.5/stream", displayName: "Ada Lovelace", name: "Ada Lovelace" }, "by key");
-  log.info({ reason: "cannot open rtsp://admin:p@ss/w:rd@10.0.0.5/stream?password=hunter2 now" }, "mqtts://u:hunter2@broker lost");
-  log.info({ detail: "http://cam/x?token=sekrit-token", line: "password=hunter2 and secret: hunter2" }, 'header authorization: Basic hunter2');
-  log.info(wrong({ embedding: new Float32Array([0.123456]), face: { displayName: "Ada Lovelace" }, list: ["hunter2"] }), "objects");
+  log.info(
+    {
+      url: "rtsp://admin:hunter2@10.0.0.5/stream",
+      displayName: "Ada Lovelace",
+      name: "Ada Lovelace",
+    },
+    "by key",
+  );
+  log.info(
+    { reason: "cannot open rtsp://admin:p@ss/w:rd@10.0.0.5/stream?password=hunter2 now" },
+    "mqtts://u:hunter2@broker lost",
+  );
+  log.info(
+    { detail: "http://cam/x?token=sekrit-token", line: "password=hunter2 and secret: hunter2" },
+    "header authorization: Basic hunter2",
+  );
+  log.info(
+    wrong({
+      embedding: new Float32Array([0.123456]),
+      face: { displayName: "Ada Lovelace" },
+      list: ["hunter2"],
+    }),
+    "objects",
+  );
   log.info({ note: Array.from({ length: 128 }, () => 0.123456).join(", ") }, "vector as text");
   log.info({ image: "iVBORw0KGgo", note: long }, long);
   log.info(wrong({ error: new Error("rtsp://a:hunter2@b/ failed") }), "error");
-  log.child({ mqttPassword: "hunter2", metadata: "Ada Lovelace" }).error({}, "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----");
-  for (const secret of secrets) assert.equal(text().includes(secret), false, `${secret} in ${text()}`);
+  log
+    .child({ mqttPassword: "hunter2", metadata: "Ada Lovelace" })
+    .error({}, "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----");
+  for (const secret of secrets)
+    assert.equal(text().includes(secret), false, `${secret} in ${text()}`);
   assert.match(text(), /rtsp:\/\/\[redacted\]@/);
   assert.match(text(), /10\.0\.0\.5|broker lost/, "what helps stays");
 });

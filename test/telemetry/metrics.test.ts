@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cameraIdOf, decisionFor } from "./samples.ts";
 import { createEvents } from "../../src/telemetry/events.ts";
 import { createMetrics, MetricsEndpoint } from "../../src/telemetry/metrics.ts";
 import { RecordingLog } from "../support/log.ts";
+import { cameraIdOf, decisionFor } from "./samples.ts";
 
 test("names must carry their unit", () => {
   const metrics = createMetrics();
   assert.throws(() => metrics.gauge("ostiary_latency", "no unit"));
-  assert.throws(() => metrics.counter("ostiary_latency_seconds", "a counter of events ends in _total"));
+  assert.throws(() =>
+    metrics.counter("ostiary_latency_seconds", "a counter of events ends in _total"),
+  );
   assert.throws(() => metrics.gauge("latency_seconds", "no prefix"));
 });
 
@@ -27,7 +29,10 @@ test("the endpoint serves metrics and nothing else", async () => {
   const reply = await fetch(`http://127.0.0.1:${endpoint.port}/metrics`);
   assert.match(await reply.text(), /ostiary_things_total 1/);
   assert.equal((await fetch(`http://127.0.0.1:${endpoint.port}/`)).status, 404);
-  await assert.rejects(MetricsEndpoint.open({ host: "127.0.0.1", port: endpoint.port }, { metrics }), { code: "metrics_unavailable" });
+  await assert.rejects(
+    MetricsEndpoint.open({ host: "127.0.0.1", port: endpoint.port }, { metrics }),
+    { code: "metrics_unavailable" },
+  );
 });
 
 test("a business event is a log line and a number", async () => {
@@ -41,9 +46,12 @@ test("a business event is a log line and a number", async () => {
   assert.match(text, /ostiary_decisions_total\{door="door-1",outcome="deny",reason="unknown"\} 1/);
   assert.match(text, /ostiary_decision_latency_seconds_bucket\{le="0.25",door="door-1"\} 1/);
   assert.match(text, /ostiary_commands_total\{command="identity\/put",code="ok",source="mqtt"\} 1/);
-  assert.deepEqual(log.entries.map((entry) => [entry.level, entry.message]), [
-    ["info", "decided"],
-    ["warn", "camera changed state"],
-    ["info", "command handled"],
-  ]);
+  assert.deepEqual(
+    log.entries.map((entry) => [entry.level, entry.message]),
+    [
+      ["info", "decided"],
+      ["warn", "camera changed state"],
+      ["info", "command handled"],
+    ],
+  );
 });
