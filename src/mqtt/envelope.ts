@@ -64,6 +64,11 @@ export function signerFromPem(pem: string): Signer & { readonly publicKey: strin
       'the key file holds no PEM private key: make one with "ostiary keys new"',
     );
   }
+  return signerOf(key);
+}
+
+/** @param key private. @throws Fault `not_ed25519` */
+export function signerOf(key: KeyObject): Signer & { readonly publicKey: string } {
   const raw = rawPublicKeyOf(key);
   return {
     kid: keyIdOf(raw),
