@@ -4,7 +4,6 @@ import type { Decision } from "../decision/decision.ts";
 import type { EpochMs } from "../lib/brand.ts";
 import type { OutboxEvent } from "./outbox-port.ts";
 
-// biome-ignore lint/style/noRestrictedGlobals: formats a given instant, reads no clock
 const rfc3339 = (at: EpochMs): string => new Date(at).toISOString();
 
 /** The signed part of the live feed. A consumer acts on it only before `expiresAt`, once per `id`. */
