@@ -53,13 +53,18 @@ export class Children implements AsyncDisposable {
     return started;
   }
 
-  /** Stops them in reverse order; what does not go in time is killed. */
+  /** Stops them all; what does not go in time is killed. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const child of this.#children.reverse()) {
-      signalGroup(child, "SIGTERM");
-      const gone = await Promise.race([child.ended.then(() => true), sleep(STOP_MS, false)]);
-      if (!gone) signalGroup(child, "SIGKILL");
-    }
+    await Promise.all(
+      this.#children.map(async (child) => {
+        signalGroup(child, "SIGTERM");
+        const late = new AbortController();
+        const gone = child.ended.then(() => true);
+        const limit = sleep(STOP_MS, false, { signal: late.signal }).catch(() => false);
+        if (!(await Promise.race([gone, limit]))) signalGroup(child, "SIGKILL");
+        late.abort();
+      }),
+    );
   }
 
   /** For the last moment, when nothing can be awaited any more. */

@@ -1,5 +1,6 @@
 /** The daemon's commands on its store, while the daemon is stopped. No camera and no models: those refuse. */
 import { Dispatcher } from "../control/dispatcher.ts";
+import { EnrolmentSessions } from "../control/enrolment-sessions.ts";
 import type { Answer } from "../lib/envelope.ts";
 import { Fault } from "../lib/fault.ts";
 import { createClock } from "../system/clock.ts";
@@ -31,7 +32,10 @@ export function openOffline(loaded: LoadedConfig): Control {
       cameraIds: () => [],
       startReplay: () => ({ kind: "empty" }),
       status: () => ({ daemon: "stopped" }),
-      duplicateCosineMin: () => undefined,
+      threshold: () => ({ kind: "none", reason: "not_calibrated" }),
+      enrolment: () => loaded.config.enrolment,
+      enrolmentLimits: () => loaded.config.vision.enrolment,
+      sessions: new EnrolmentSessions(),
     },
   });
   return {
