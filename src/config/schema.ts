@@ -21,12 +21,10 @@ const FileCamera = z
   .strictObject({
     ...CameraOptions.shape,
     url: CameraOptions.shape.url.optional(),
-    urlFile: path
-      .optional()
-      .meta({
-        description:
-          "file that holds the URL on one line, instead of url; `credential:NAME` reads a systemd credential",
-      }),
+    urlFile: path.optional().meta({
+      description:
+        "file that holds the URL on one line, instead of url; `credential:NAME` reads a systemd credential",
+    }),
   })
   .refine((camera) => (camera.url === undefined) !== (camera.urlFile === undefined), {
     path: ["url"],
@@ -70,12 +68,9 @@ const sections = {
     .meta({ description: "where things are; relative paths start at this file's folder" }),
   clock: z
     .strictObject({
-      requireSynchronized: z
-        .boolean()
-        .default(false)
-        .meta({
-          description: "trust the wall clock only once a time service has set it since boot",
-        }),
+      requireSynchronized: z.boolean().default(false).meta({
+        description: "trust the wall clock only once a time service has set it since boot",
+      }),
     })
     .prefault({})
     .meta({ description: "when the wall clock is believed" }),

@@ -119,45 +119,37 @@ export class ControlClient implements Disposable {
   #received(chunk: Buffer): void {
     const lines = this.#lines.push(chunk);
     if (lines === undefined)
-      return this.#fail(
-        new Fault("control_protocol", `${this.#path} sends longer lines than a daemon does`),
-      );
-    for (const line of lines) this.#line(line);
+      this.#fail(foreign(this.#path, "sends longer lines than a daemon does"));
+    for (const line of lines ?? []) this.#line(line);
   }
 
   #line(line: string): void {
     const json = parse(line);
-    if (this.#greet !== undefined) {
-      const greeting = Greeting.safeParse(json);
-      const greet = this.#greet;
-      if (greeting.success && greeting.data.protocol === CONTROL_PROTOCOL) {
-        this.#greet = undefined;
-        return greet(undefined);
-      }
-      return this.#fail(
-        new Fault(
-          "control_protocol",
-          `${this.#path} speaks another version: use the CLI of the installed daemon`,
-        ),
-      );
+    if (this.#greet !== undefined) this.#greeted(json);
+    else this.#replied(json);
+  }
+
+  #greeted(json: unknown): void {
+    const greeting = Greeting.safeParse(json);
+    if (!greeting.success || greeting.data.protocol !== CONTROL_PROTOCOL) {
+      this.#fail(foreign(this.#path, "speaks another version"));
+      return;
     }
+    const greet = this.#greet;
+    this.#greet = undefined;
+    greet?.(undefined);
+  }
+
+  #replied(json: unknown): void {
     const reply = ControlReply.safeParse(json);
-    if (!reply.success)
-      return this.#fail(
-        new Fault(
-          "control_protocol",
-          `${this.#path} answers in a way this CLI does not know: use the CLI of the installed daemon`,
-        ),
-      );
-    if (reply.data.id === null) {
-      const { answer } = reply.data;
-      return this.#fail(
-        answer.ok
-          ? new Fault("control_protocol", "unexpected answer")
-          : new Fault(answer.error.code, answer.error.message),
-      );
+    if (!reply.success) {
+      this.#fail(foreign(this.#path, "answers in a way this CLI does not know"));
+      return;
     }
-    this.#waiting.get(reply.data.id)?.onReply(reply.data);
+    const { id, answer } = reply.data;
+    if (id !== null) this.#waiting.get(id)?.onReply(reply.data);
+    else if (answer.ok) this.#fail(foreign(this.#path, "answers nobody"));
+    else this.#fail(new Fault(answer.error.code, answer.error.message));
   }
 
   #fail(fault: Fault): void {
@@ -168,6 +160,10 @@ export class ControlClient implements Disposable {
     greet?.(this.#lost);
     for (const waiting of [...this.#waiting.values()]) waiting.onLost(this.#lost);
   }
+}
+
+function foreign(path: string, what: string): Fault {
+  return new Fault("control_protocol", `${path} ${what}: use the CLI of the installed daemon`);
 }
 
 function unreachable(path: string, error: unknown): Fault {

@@ -34,6 +34,8 @@ export interface ControlSocketDeps {
 }
 
 const MODE = 0o660;
+const EXAMPLE =
+  'a request is one line of JSON: {"id":"8 to 64 characters","cmd":"identity/get","args":{}}';
 
 export class ControlSocket implements AsyncDisposable {
   readonly #options: Required<ControlSocketOptions>;
@@ -129,22 +131,22 @@ class Connection {
   #received(chunk: Buffer): void {
     this.#lastMs = this.#deps.clock.monotonicMs();
     const lines = this.#lines.push(chunk);
-    if (lines === undefined)
-      return this.#giveUp("too_large", `a line is at most ${LINE_MAX_BYTES} bytes`);
-    for (const line of lines)
-      if (line.trim() !== "" && !this.#socket.destroyed) this.#request(line);
+    if (lines === undefined) this.#giveUp("too_large", `a line is at most ${LINE_MAX_BYTES} bytes`);
+    for (const line of lines ?? []) {
+      if (line.trim() !== "" && !this.#socket.writableEnded) this.#request(line);
+    }
   }
 
   #request(line: string): void {
     const request = ControlRequest.safeParse(parse(line));
-    if (!request.success)
-      return this.#giveUp(
-        "malformed",
-        'a request is one line of JSON: {"id":"8 to 64 characters","cmd":"identity/get","args":{}}',
-      );
+    if (!request.success) {
+      this.#giveUp("malformed", EXAMPLE);
+      return;
+    }
     const { id, cmd, args } = request.data;
     if (this.#open >= this.#options.requestsMax) {
-      return this.#answer(id, refusal("busy", "too many requests are open on this connection"));
+      this.#answer(id, refusal("busy", "too many requests are open on this connection"));
+      return;
     }
     this.#open += 1;
     void this.#deps.dispatcher

@@ -35,8 +35,24 @@ export interface Events {
 const LATENCY_BUCKETS = [0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 0.75, 1, 2, 5];
 const COMMAND_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10];
 
-export function createEvents(deps: { readonly log: Log; readonly metrics: Metrics }): Events {
-  const { log, metrics } = deps;
+interface EventDeps {
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+export function createEvents(deps: EventDeps): Events {
+  return {
+    ...doorEvents(deps),
+    ...partEvents(deps),
+    ...commandEvents(deps),
+    ...deviceEvents(deps),
+  };
+}
+
+function doorEvents({
+  log,
+  metrics,
+}: EventDeps): Pick<Events, "decided" | "galleryCounted" | "indexBuilt"> {
   const decisions = metrics.counter(
     "ostiary_decisions_total",
     "decisions by door, outcome and reason",
@@ -48,6 +64,45 @@ export function createEvents(deps: { readonly log: Log; readonly metrics: Metric
     LATENCY_BUCKETS,
     ["door"],
   );
+  const identities = metrics.gauge("ostiary_gallery_identities_count", "enrolled people");
+  const templates = metrics.gauge("ostiary_gallery_templates_count", "stored templates");
+  const indexTime = metrics.gauge("ostiary_index_build_seconds", "time of the last build", [
+    "kind",
+  ]);
+  const recall = metrics.gauge(
+    "ostiary_index_recall_ratio",
+    "recall against exact search, sampled",
+    ["kind"],
+  );
+  return {
+    decided: (decision, latencyMs) => {
+      decisions.add({ door: decision.doorId, outcome: decision.outcome, reason: decision.reason });
+      if (latencyMs !== undefined) latency.observe({ door: decision.doorId }, latencyMs / 1000);
+      const { id, doorId, cameraId, outcome, reason, scoreBand, frames } = decision;
+      log.info(
+        { decisionId: id, doorId, cameraId, outcome, reason, scoreBand, frames, latencyMs },
+        "decided",
+      );
+    },
+    galleryCounted: (identityCount, templateCount) => {
+      identities.set({}, identityCount);
+      templates.set({}, templateCount);
+    },
+    indexBuilt: (kind, count, ms, sampled) => {
+      indexTime.set({ kind }, ms / 1000);
+      if (sampled !== undefined) recall.set({ kind }, sampled);
+      log.info({ kind, count, ms: Math.round(ms), recall: sampled }, "index generation built");
+    },
+  };
+}
+
+function partEvents({
+  log,
+  metrics,
+}: EventDeps): Pick<
+  Events,
+  "cameraChanged" | "decoderRestarted" | "visionChanged" | "brokerChanged"
+> {
   const cameras = metrics.counter("ostiary_camera_changes_total", "changes of a camera's state", [
     "camera",
     "state",
@@ -67,45 +122,7 @@ export function createEvents(deps: { readonly log: Log; readonly metrics: Metric
     "broker connections made and lost",
     ["state"],
   );
-  const commands = metrics.counter(
-    "ostiary_commands_total",
-    "commands by name, answer code and source",
-    ["command", "code", "source"],
-  );
-  const commandTime = metrics.histogram(
-    "ostiary_command_seconds",
-    "time to the final answer",
-    COMMAND_BUCKETS,
-    ["command"],
-  );
-  const refused = metrics.counter(
-    "ostiary_commands_refused_total",
-    "commands refused before they had a name",
-    ["code"],
-  );
-  const identities = metrics.gauge("ostiary_gallery_identities_count", "enrolled people");
-  const templates = metrics.gauge("ostiary_gallery_templates_count", "stored templates");
-  const indexTime = metrics.gauge("ostiary_index_build_seconds", "time of the last build", [
-    "kind",
-  ]);
-  const recall = metrics.gauge(
-    "ostiary_index_recall_ratio",
-    "recall against exact search, sampled",
-    ["kind"],
-  );
-  const trusted = metrics.gauge("ostiary_clock_trusted_info", "1 while the wall clock is trusted");
-  const unhealthy = metrics.gauge("ostiary_failing_checks_count", "health checks that fail now");
   return {
-    started: (facts) => log.info({ ...facts, startMs: Math.round(facts.startMs) }, "started"),
-    decided: (decision, latencyMs) => {
-      decisions.add({ door: decision.doorId, outcome: decision.outcome, reason: decision.reason });
-      if (latencyMs !== undefined) latency.observe({ door: decision.doorId }, latencyMs / 1000);
-      const { id, doorId, cameraId, outcome, reason, scoreBand, frames } = decision;
-      log.info(
-        { decisionId: id, doorId, cameraId, outcome, reason, scoreBand, frames, latencyMs },
-        "decided",
-      );
-    },
     cameraChanged: (cameraId, state, reason) => {
       cameras.add({ camera: cameraId, state });
       const write = state === "online" ? log.info : log.warn;
@@ -124,6 +141,30 @@ export function createEvents(deps: { readonly log: Log; readonly metrics: Metric
       const write = state === "online" ? log.info : log.warn;
       write({ state, reason }, "broker connection changed");
     },
+  };
+}
+
+function commandEvents({
+  log,
+  metrics,
+}: EventDeps): Pick<Events, "commandHandled" | "commandRefused"> {
+  const commands = metrics.counter(
+    "ostiary_commands_total",
+    "commands by name, answer code and source",
+    ["command", "code", "source"],
+  );
+  const commandTime = metrics.histogram(
+    "ostiary_command_seconds",
+    "time to the final answer",
+    COMMAND_BUCKETS,
+    ["command"],
+  );
+  const refused = metrics.counter(
+    "ostiary_commands_refused_total",
+    "commands refused before they had a name",
+    ["code"],
+  );
+  return {
     commandHandled: (command, code, source, ms) => {
       commands.add({ command, code, source });
       commandTime.observe({ command }, ms / 1000);
@@ -133,15 +174,17 @@ export function createEvents(deps: { readonly log: Log; readonly metrics: Metric
       refused.add({ code });
       log.warn({ code }, "command refused");
     },
-    galleryCounted: (identityCount, templateCount) => {
-      identities.set({}, identityCount);
-      templates.set({}, templateCount);
-    },
-    indexBuilt: (kind, count, ms, sampled) => {
-      indexTime.set({ kind }, ms / 1000);
-      if (sampled !== undefined) recall.set({ kind }, sampled);
-      log.info({ kind, count, ms: Math.round(ms), recall: sampled }, "index generation built");
-    },
+  };
+}
+
+function deviceEvents({
+  log,
+  metrics,
+}: EventDeps): Pick<Events, "started" | "clockTrusted" | "healthChanged" | "configReloaded"> {
+  const trusted = metrics.gauge("ostiary_clock_trusted_info", "1 while the wall clock is trusted");
+  const unhealthy = metrics.gauge("ostiary_failing_checks_count", "health checks that fail now");
+  return {
+    started: (facts) => log.info({ ...facts, startMs: Math.round(facts.startMs) }, "started"),
     clockTrusted: (isTrusted, reason) => {
       trusted.set({}, isTrusted ? 1 : 0);
       log.info({ trusted: isTrusted, reason }, "trust in the wall clock changed");
