@@ -95,7 +95,7 @@ install_config() {
   chmod 700 "$var"
   own ostiary:ostiary "$var"
   if [[ ! -e "$etc/ostiary.yaml" ]]; then
-    install -m 640 "$root/config/example.yaml" "$etc/ostiary.yaml"
+    install -m 640 "$root/config/ostiary.example.yaml" "$etc/ostiary.yaml"
     own root:ostiary "$etc/ostiary.yaml"
     say "wrote /etc/ostiary/ostiary.yaml from the example: edit it"
   fi
@@ -146,7 +146,7 @@ start_or_say_why_not() {
     say "done; the unit is enabled, systemd does not run here"
     return 0
   fi
-  if cmp -s "$root/config/example.yaml" "$etc/ostiary.yaml"; then
+  if cmp -s "$root/config/ostiary.example.yaml" "$etc/ostiary.yaml"; then
     say "done; not started: /etc/ostiary/ostiary.yaml is still the example. Edit it, then: systemctl start ostiary"
   elif ! /usr/bin/ostiary config print --config "$etc/ostiary.yaml" >/dev/null; then
     say "done; not started: the configuration is not valid (see above). Then: systemctl start ostiary"
