@@ -22,7 +22,7 @@ export const DecisionOptions = z
       3,
       "frames of one person needed before a grant; one frame is never enough",
     ),
-    agreeingShareMin: z.number().gt(0.5).max(1).default(0.6).meta({
+    agreeingShareMin: z.number().gt(0.5).max(1).default(0.65).meta({
       description:
         "share of the evidence, by quality weight, that must point at the granted person",
     }),
@@ -32,11 +32,11 @@ export const DecisionOptions = z
       5,
       "usable frames without an agreed person before `unknown` or `disagreement` is said",
     ),
-    windowFramesMax: count(3, 200, 12, "newest usable frames of a track that count as evidence"),
+    windowFramesMax: count(3, 200, 10, "newest usable frames of a track that count as evidence"),
     windowMs: milliseconds(
       500,
       10 * MINUTE_MS,
-      15_000,
+      8000,
       "older frames of a track no longer count as evidence",
     ),
     trackFramesMin: count(1, 100, 3, "a track seen in fewer frames ends without a decision"),

@@ -73,7 +73,7 @@ export function unit(
   axis: number,
   cosineToFirst = axis === 0 ? 1 : 0,
   dimension = 8,
-): Float32Array {
+): Float32Array<ArrayBuffer> {
   const vector = new Float32Array(dimension);
   vector[axis] = Math.sqrt(1 - cosineToFirst ** 2);
   vector[0] = cosineToFirst;
@@ -125,7 +125,7 @@ export class MemoryLedger implements DecisionLedger {
 
 export interface Seen {
   readonly track?: string;
-  readonly embedding?: Float32Array;
+  readonly embedding?: Float32Array<ArrayBuffer>;
   readonly reasons?: readonly QualityReason[];
 }
 
