@@ -51,12 +51,22 @@ interface Sight<Crop> {
   sourceCrop?: SourceCrop;
 }
 
-export async function see<Crop>(frame: Frame, before: Tracks, options: SeeOptions, stages: Stages<Crop>): Promise<Seen> {
+export async function see<Crop>(
+  frame: Frame,
+  before: Tracks,
+  options: SeeOptions,
+  stages: Stages<Crop>,
+): Promise<Seen> {
   const startedMs = stages.nowMs();
   const faces = await stages.detect(frame);
   const detectedMs = stages.nowMs();
   const sights = sightsOf(frame, faces, stages);
-  const stepped = step(before, sights.map(({ face }) => face), frame.capturedAt, options.trackLostMs);
+  const stepped = step(
+    before,
+    sights.map(({ face }) => face),
+    frame.capturedAt,
+    options.trackLostMs,
+  );
   sights.forEach((sight, index) => {
     sight.trackId = stepped.ofFaces[index] as TrackId;
   });
@@ -67,36 +77,61 @@ export async function see<Crop>(frame: Frame, before: Tracks, options: SeeOption
     if (!stages.mayEmbed(frame)) break;
     const vector = await stages.embed(sight.shot.crop);
     if (vector === undefined) continue;
-    const noted = remember(tracks, sight.trackId, vector, sight.score, frame.capturedAt.monotonicMs, options.trackCosineMin);
+    const noted = remember(
+      tracks,
+      sight.trackId,
+      vector,
+      sight.score,
+      frame.capturedAt.monotonicMs,
+      options.trackCosineMin,
+    );
     tracks = noted.tracks;
     if (noted.ended !== undefined) ended.push(noted.ended);
     sight.trackId = noted.id;
     sight.embedding = vector;
-    const crop = options.isCollecting && sight.shot.isEnrollable ? stages.sourceCrop(frame, sight.face) : undefined;
+    const crop =
+      options.isCollecting && sight.shot.isEnrollable
+        ? stages.sourceCrop(frame, sight.face)
+        : undefined;
     if (crop !== undefined) sight.sourceCrop = crop;
   }
   const endedMs = stages.nowMs();
-  const timings = { detectMs: detectedMs - startedMs, embedMs: endedMs - embedStartedMs, totalMs: endedMs - startedMs };
+  const timings = {
+    detectMs: detectedMs - startedMs,
+    embedMs: endedMs - embedStartedMs,
+    totalMs: endedMs - startedMs,
+  };
   return { tracks, message: messageOf(frame, sights, ended, options, timings) };
 }
 
 function sightsOf<Crop>(frame: Frame, faces: readonly Face[], stages: Stages<Crop>): Sight<Crop>[] {
   return faces.flatMap((face) => {
     const shot = stages.align(frame, face);
-    return shot === undefined ? [] : [{ face, shot, score: shotScore(shot.measures), trackId: "" as TrackId }];
+    return shot === undefined
+      ? []
+      : [{ face, shot, score: shotScore(shot.measures), trackId: "" as TrackId }];
   });
 }
 
 /** The shots to embed, the most pressing first: when the budget ends, the least useful ones go without. */
-function worthEmbedding<Crop>(frame: Frame, sights: readonly Sight<Crop>[], tracks: Tracks, options: SeeOptions): readonly Sight<Crop>[] {
+function worthEmbedding<Crop>(
+  frame: Frame,
+  sights: readonly Sight<Crop>[],
+  tracks: Tracks,
+  options: SeeOptions,
+): readonly Sight<Crop>[] {
   const atMs = frame.capturedAt.monotonicMs;
   const ranked = sights.flatMap((sight) => {
     const track = tracks.live.find(({ id }) => id === sight.trackId);
     if (track === undefined || sight.shot.reasons.length > 0) return [];
-    const wanted = shotReason(track, sight.score, atMs, options) !== undefined || (options.isCollecting && sight.shot.isEnrollable);
+    const wanted =
+      shotReason(track, sight.score, atMs, options) !== undefined ||
+      (options.isCollecting && sight.shot.isEnrollable);
     return wanted ? [{ sight, embedded: track.embedded }] : [];
   });
-  return ranked.toSorted((a, b) => a.embedded - b.embedded || b.sight.score - a.sight.score).map(({ sight }) => sight);
+  return ranked
+    .toSorted((a, b) => a.embedded - b.embedded || b.sight.score - a.sight.score)
+    .map(({ sight }) => sight);
 }
 
 function messageOf<Crop>(
@@ -120,7 +155,13 @@ function messageOf<Crop>(
   };
 }
 
-function observationOf<Crop>({ face, shot, trackId, embedding, sourceCrop }: Sight<Crop>): Observation {
+function observationOf<Crop>({
+  face,
+  shot,
+  trackId,
+  embedding,
+  sourceCrop,
+}: Sight<Crop>): Observation {
   return {
     trackId,
     face: { ...face, landmarks: [...face.landmarks] },

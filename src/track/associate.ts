@@ -50,5 +50,7 @@ function nearness(a: Box, b: Box): number | undefined {
   const size = (a.width + b.width) / 2;
   const ratio = Math.max(a.width / b.width, b.width / a.width);
   const distance = Math.hypot(p.x - q.x, p.y - q.y) / size;
-  return distance <= DISTANCE_MAX && ratio <= SIZE_RATIO_MAX ? 1 - distance / (DISTANCE_MAX * 1.001) : undefined;
+  return distance <= DISTANCE_MAX && ratio <= SIZE_RATIO_MAX
+    ? 1 - distance / (DISTANCE_MAX * 1.001)
+    : undefined;
 }

@@ -16,10 +16,16 @@ export type ShotReason = (typeof SHOT_REASONS)[number];
 const BETTER_BY = 0.05;
 
 /** @param score of a usable shot, see `shotScore`; @returns undefined when it is not worth it */
-export function shotReason(track: TrackMemory, score: number, atMs: number, rules: ShotRules): ShotReason | undefined {
+export function shotReason(
+  track: TrackMemory,
+  score: number,
+  atMs: number,
+  rules: ShotRules,
+): ShotReason | undefined {
   if (track.embedded < rules.quorumFrames) return "quorum";
   if (track.doubtful) return "doubtful";
   if (score >= track.bestScore + BETTER_BY) return "better";
-  const sinceMs = track.embeddedAtMs === undefined ? Number.POSITIVE_INFINITY : atMs - track.embeddedAtMs;
+  const sinceMs =
+    track.embeddedAtMs === undefined ? Number.POSITIVE_INFINITY : atMs - track.embeddedAtMs;
   return sinceMs >= rules.refreshMs ? "refresh" : undefined;
 }

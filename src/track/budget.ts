@@ -27,7 +27,8 @@ export class EmbeddingBudget {
     const share = known ?? { tokens: 1, refilledAtMs: atMs, askedAtMs: atMs };
     if (known === undefined) this.#shares.set(cameraId, share);
     share.askedAtMs = atMs;
-    for (const [id, other] of this.#shares) if (atMs - other.askedAtMs > ACTIVE_MS) this.#shares.delete(id);
+    for (const [id, other] of this.#shares)
+      if (atMs - other.askedAtMs > ACTIVE_MS) this.#shares.delete(id);
     const perMs = this.#perSecond / this.#shares.size / 1000;
     const most = Math.max(1, perMs * BURST_MS);
     share.tokens = Math.min(most, share.tokens + Math.max(0, atMs - share.refilledAtMs) * perMs);

@@ -51,7 +51,12 @@ export function noTracks(prefix: string): Tracks {
 }
 
 /** @param lostMs a track ends when its face was not seen for this long */
-export function step(tracks: Tracks, faces: readonly Face[], at: CapturedAt, lostMs: number): Stepped {
+export function step(
+  tracks: Tracks,
+  faces: readonly Face[],
+  at: CapturedAt,
+  lostMs: number,
+): Stepped {
   const pairs = associate(
     tracks.live.map((track) => predicted(track, at)),
     faces.map(({ box }) => box),
@@ -71,9 +76,12 @@ export function step(tracks: Tracks, faces: readonly Face[], at: CapturedAt, los
     live.push(track);
     ofFaces[index] = track.id;
   });
-  const isLost = (track: TrackMemory): boolean => at.monotonicMs - track.seenAt.monotonicMs >= lostMs;
+  const isLost = (track: TrackMemory): boolean =>
+    at.monotonicMs - track.seenAt.monotonicMs >= lostMs;
   const seen = live.filter((track) => !isLost(track));
-  const crowded = seen.toSorted((a, b) => b.seenAt.monotonicMs - a.seenAt.monotonicMs).slice(LIVE_MAX);
+  const crowded = seen
+    .toSorted((a, b) => b.seenAt.monotonicMs - a.seenAt.monotonicMs)
+    .slice(LIVE_MAX);
   const kept = crowded.length === 0 ? seen : seen.filter((track) => !crowded.includes(track));
   const ended = [...live.filter(isLost), ...crowded].map(({ id }) => id);
   return { tracks: { ...tracks, nextNumber, live: kept }, ofFaces, ended };
@@ -91,15 +99,29 @@ export interface Embedded {
  * Takes note of an embedding. A face that stops looking like its track (cosine to the track's mean
  * below `cosineMin`) gets a track of its own, so that nobody inherits another person's evidence.
  */
-export function remember(tracks: Tracks, id: TrackId, vector: Float32Array, score: number, atMs: number, cosineMin: number): Embedded {
+export function remember(
+  tracks: Tracks,
+  id: TrackId,
+  vector: Float32Array,
+  score: number,
+  atMs: number,
+  cosineMin: number,
+): Embedded {
   const index = tracks.live.findIndex((track) => track.id === id);
   const track = tracks.live[index];
   assert(track !== undefined, `no live track ${id}`);
   const mean = track.look === undefined ? undefined : normalised(track.look);
-  const isSame = mean === undefined || mean.length !== vector.length || cosineOf(mean, vector) >= cosineMin;
-  const base = isSame ? track : { ...begun(idOf(tracks.prefix, tracks.nextNumber), track.face, track.seenAt), velocity: track.velocity };
+  const isSame =
+    mean === undefined || mean.length !== vector.length || cosineOf(mean, vector) >= cosineMin;
+  const base = isSame
+    ? track
+    : {
+        ...begun(idOf(tracks.prefix, tracks.nextNumber), track.face, track.seenAt),
+        velocity: track.velocity,
+      };
   const look = Float32Array.from(vector);
-  if (base.look !== undefined) for (const [i, value] of base.look.entries()) look[i] = (look[i] as number) + value;
+  if (base.look !== undefined)
+    for (const [i, value] of base.look.entries()) look[i] = (look[i] as number) + value;
   const next: TrackMemory = {
     ...base,
     embedded: base.embedded + 1,
@@ -141,13 +163,23 @@ function continued(track: TrackMemory, face: Face, at: CapturedAt, shared: numbe
     face,
     seenAt: at,
     hits: track.hits + 1,
-    velocity: { x: blend(track.velocity.x, to.x - from.x), y: blend(track.velocity.y, to.y - from.y) },
+    velocity: {
+      x: blend(track.velocity.x, to.x - from.x),
+      y: blend(track.velocity.y, to.y - from.y),
+    },
     doubtful: track.doubtful || shared < DOUBTFUL_OVERLAP,
   };
 }
 
 function predicted(track: TrackMemory, at: CapturedAt): Box {
-  const elapsedMs = Math.max(0, Math.min(PREDICT_MAX_MS, at.monotonicMs - track.seenAt.monotonicMs));
+  const elapsedMs = Math.max(
+    0,
+    Math.min(PREDICT_MAX_MS, at.monotonicMs - track.seenAt.monotonicMs),
+  );
   const { box } = track.face;
-  return { ...box, x: box.x + track.velocity.x * elapsedMs, y: box.y + track.velocity.y * elapsedMs };
+  return {
+    ...box,
+    x: box.x + track.velocity.x * elapsedMs,
+    y: box.y + track.velocity.y * elapsedMs,
+  };
 }

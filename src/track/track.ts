@@ -1,6 +1,7 @@
 /** One person's faces over time in one camera. */
-import type { CapturedAt } from "../frame/frame.ts";
+
 import type { Face } from "../face/face.ts";
+import type { CapturedAt } from "../frame/frame.ts";
 import type { TrackId } from "../lib/brand.ts";
 
 export interface Track {

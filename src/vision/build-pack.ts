@@ -1,5 +1,4 @@
 /** Builds a pack directory from model files: what `ostiary models import` and the tests use. */
-import { createHash } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import type { z } from "zod";
 import { Pack, type PackFile } from "../embedding/pack.ts";
@@ -14,6 +13,7 @@ import { makeGolden } from "./golden.ts";
 import { withDynamicInput } from "./onnx-shape.ts";
 import { loadOpenCv } from "./opencv.ts";
 import { loadRuntime } from "./session.ts";
+import { sha256 } from "./sha256.ts";
 
 export interface BuildPackOptions {
   readonly id: string;
@@ -123,8 +123,4 @@ async function modelOf<Preset extends { readonly name: string; readonly sha256: 
     );
   }
   return { bytes, preset };
-}
-
-export function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }

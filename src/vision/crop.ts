@@ -5,7 +5,15 @@ import type { CropStatistics } from "../face/quality.ts";
 import type { Box } from "../frame/frame.ts";
 import { type Affine, apply, centre, inverse } from "../frame/geometry.ts";
 import type { SourceCrop } from "../observation/messages.ts";
-import { BORDER_CONSTANT, COLOR_BGR2GRAY, CV_64FC1, IMWRITE_PNG_COMPRESSION, INTER_LINEAR, type Mat, type OpenCv } from "./opencv.ts";
+import {
+  BORDER_CONSTANT,
+  COLOR_BGR2GRAY,
+  CV_64FC1,
+  IMWRITE_PNG_COMPRESSION,
+  INTER_LINEAR,
+  type Mat,
+  type OpenCv,
+} from "./opencv.ts";
 import { type Picture, type Region, regionAround } from "./picture.ts";
 
 export interface Aligned {
@@ -36,7 +44,9 @@ export function alignFace(cv: OpenCv, picture: Picture, landmarks: Landmarks): A
     [d, e, f + d * region.x + e * region.y],
   ];
   const size = new cv.Size(CROP_SIZE_PX, CROP_SIZE_PX);
-  const crop = picture.region(region).warpAffine(new cv.Mat(rows, CV_64FC1), size, INTER_LINEAR, BORDER_CONSTANT);
+  const crop = picture
+    .region(region)
+    .warpAffine(new cv.Mat(rows, CV_64FC1), size, INTER_LINEAR, BORDER_CONSTANT);
   return { crop, statistics: statisticsOf(cv, crop), transform };
 }
 
@@ -56,7 +66,10 @@ function footprintOf(transform: Affine): Box | undefined {
 function statisticsOf(cv: OpenCv, crop: Mat): CropStatistics {
   const grey = crop.cvtColor(COLOR_BGR2GRAY);
   const deviation = cv.meanStdDev(grey.laplacian(CV_32F)).stddev.getData().readDoubleLE(0);
-  return { sharpness: deviation * deviation, brightness: cv.meanStdDev(grey).mean.getData().readDoubleLE(0) };
+  return {
+    sharpness: deviation * deviation,
+    brightness: cv.meanStdDev(grey).mean.getData().readDoubleLE(0),
+  };
 }
 
 /** Lossless, and large enough that the aligned crop can be made from it again, pixel for pixel. */
@@ -66,7 +79,10 @@ export function sourceCropOf(cv: OpenCv, picture: Picture, face: Face): SourceCr
   const png = cv.imencode(".png", picture.region(region), [IMWRITE_PNG_COMPRESSION, 3]);
   const moved = (point: Landmarks[number]) => ({ x: point.x - region.x, y: point.y - region.y });
   const [p, q, r, s, t] = face.landmarks;
-  return { png: Uint8Array.from(png), landmarks: [moved(p), moved(q), moved(r), moved(s), moved(t)] };
+  return {
+    png: Uint8Array.from(png),
+    landmarks: [moved(p), moved(q), moved(r), moved(s), moved(t)],
+  };
 }
 
 function sourceRegion(picture: Picture, face: Face): Region | undefined {
@@ -74,11 +90,18 @@ function sourceRegion(picture: Picture, face: Face): Region | undefined {
   const width = Math.max(SOURCE_SIDE_MIN_PX, face.box.width * SOURCE_SCALE);
   const height = Math.max(SOURCE_SIDE_MIN_PX, face.box.height * SOURCE_SCALE);
   // Near an edge the crop slides inwards instead of shrinking.
-  const slide = (centreAt: number, side: number, limit: number): number => Math.max(0, Math.min(centreAt - side / 2, limit - side));
-  const box = { x: slide(x, width, picture.widthPx), y: slide(y, height, picture.heightPx), width, height };
+  const slide = (centreAt: number, side: number, limit: number): number =>
+    Math.max(0, Math.min(centreAt - side / 2, limit - side));
+  const box = {
+    x: slide(x, width, picture.widthPx),
+    y: slide(y, height, picture.heightPx),
+    width,
+    height,
+  };
   const transform = similarity(face.landmarks, ARCFACE_112);
   const footprint = transform === undefined ? undefined : footprintOf(transform);
-  const all = footprint === undefined ? box : boxAround([...cornersOf(box), ...cornersOf(footprint)]);
+  const all =
+    footprint === undefined ? box : boxAround([...cornersOf(box), ...cornersOf(footprint)]);
   return regionAround(all, picture.widthPx, picture.heightPx);
 }
 
@@ -94,4 +117,9 @@ function boxAround(points: readonly { readonly x: number; readonly y: number }[]
   return { x, y, width: Math.max(...xs) - x, height: Math.max(...ys) - y };
 }
 
-const grown = (box: Box, by: number): Box => ({ x: box.x - by, y: box.y - by, width: box.width + 2 * by, height: box.height + 2 * by });
+const grown = (box: Box, by: number): Box => ({
+  x: box.x - by,
+  y: box.y - by,
+  width: box.width + 2 * by,
+  height: box.height + 2 * by,
+});

@@ -1,10 +1,17 @@
 /** The pack's detector: picture → faces in its pixels. */
-import type { DetectorSpec } from "../embedding/pack.ts";
+
 import { fillBlack, writeNchw } from "../embedding/input.ts";
+import type { DetectorSpec } from "../embedding/pack.ts";
 import { decodeFaces, STRIDES, type StrideOutput } from "../face/decode.ts";
 import type { Face } from "../face/face.ts";
 import { suppress } from "../face/suppress.ts";
-import { INPUT_MULTIPLE, type Letterbox, letterbox, toFrameBox, toFramePoint } from "../frame/letterbox.ts";
+import {
+  INPUT_MULTIPLE,
+  type Letterbox,
+  letterbox,
+  toFrameBox,
+  toFramePoint,
+} from "../frame/letterbox.ts";
 import type { Provider } from "../observation/messages.ts";
 import type { Picture } from "./picture.ts";
 import { type loadRuntime, ModelSession } from "./session.ts";
@@ -31,10 +38,15 @@ export interface DetectorOptions {
 const SHAPES_MAX = 6;
 /** Portraits that are small even when magnified need no large square. */
 const SMALL_SQUARE_PX = 320;
-const OUTPUTS = STRIDES.flatMap((stride) => ["cls", "obj", "bbox", "kps"].map((what) => `${what}_${stride}`));
+const OUTPUTS = STRIDES.flatMap((stride) =>
+  ["cls", "obj", "bbox", "kps"].map((what) => `${what}_${stride}`),
+);
 
 /** Opens the 16:9 shape at once, so that a provider that cannot run the model fails here. */
-export async function openDetector(runtime: ReturnType<typeof loadRuntime>, options: DetectorOptions): Promise<Detector> {
+export async function openDetector(
+  runtime: ReturnType<typeof loadRuntime>,
+  options: DetectorOptions,
+): Promise<Detector> {
   const { spec } = options;
   const sizePx = Math.min(options.sizePx, spec.preprocessing.widthPx, spec.preprocessing.heightPx);
   const sessions = new Map<string, ModelSession>();
@@ -43,7 +55,11 @@ export async function openDetector(runtime: ReturnType<typeof loadRuntime>, opti
     const known = sessions.get(key);
     if (known !== undefined) return known;
     const { model, provider, threads } = options;
-    const opened = await ModelSession.open(runtime, { model, inputName: spec.input, inputShape: [1, 3, height, width], provider, threads }, OUTPUTS);
+    const opened = await ModelSession.open(
+      runtime,
+      { model, inputName: spec.input, inputShape: [1, 3, height, width], provider, threads },
+      OUTPUTS,
+    );
     fillBlack(opened.input, spec.preprocessing);
     sessions.set(key, opened);
     return opened;
@@ -55,15 +71,32 @@ export async function openDetector(runtime: ReturnType<typeof loadRuntime>, opti
   return {
     detect: async (picture, max, form) => {
       const letter = evenLetterbox(picture.widthPx, picture.heightPx, sizePx);
-      const isFitted = form === "fitted" && (sessions.size < SHAPES_MAX || sessions.has(`${letter.inputWidthPx}x${letter.inputHeightPx}`));
-      const side = Math.max(letter.inputWidthPx, letter.inputHeightPx) <= smallSide ? smallSide : squareSide;
+      const isFitted =
+        form === "fitted" &&
+        (sessions.size < SHAPES_MAX ||
+          sessions.has(`${letter.inputWidthPx}x${letter.inputHeightPx}`));
+      const side =
+        Math.max(letter.inputWidthPx, letter.inputHeightPx) <= smallSide ? smallSide : squareSide;
       const width = isFitted ? letter.inputWidthPx : side;
       const session = await sessionFor(width, isFitted ? letter.inputHeightPx : side);
       const { scaledWidthPx, scaledHeightPx } = letter;
       // The square shape serves pictures of all sizes: what an earlier one left beside this one must go.
       if (!isFitted) fillBlack(session.input, spec.preprocessing);
-      writeNchw(picture.scaled(scaledWidthPx, scaledHeightPx), scaledWidthPx, scaledHeightPx, session.input, width, spec.preprocessing);
-      const found = await session.run((output) => decodeFaces(STRIDES.map((stride) => strideOutput(stride, output)), width, spec.scoreMin));
+      writeNchw(
+        picture.scaled(scaledWidthPx, scaledHeightPx),
+        scaledWidthPx,
+        scaledHeightPx,
+        session.input,
+        width,
+        spec.preprocessing,
+      );
+      const found = await session.run((output) =>
+        decodeFaces(
+          STRIDES.map((stride) => strideOutput(stride, output)),
+          width,
+          spec.scoreMin,
+        ),
+      );
       return suppress(found, spec.overlapMax, max).map((face) => inFrame(letter, face));
     },
     release: async () => {
@@ -77,7 +110,13 @@ function evenLetterbox(widthPx: number, heightPx: number, sizePx: number): Lette
   const letter = letterbox(widthPx, heightPx, sizePx);
   const even = (value: number): number => Math.max(2, value - (value % 2));
   const [scaledWidthPx, scaledHeightPx] = [even(letter.scaledWidthPx), even(letter.scaledHeightPx)];
-  return { ...letter, scaledWidthPx, scaledHeightPx, stepX: widthPx / scaledWidthPx, stepY: heightPx / scaledHeightPx };
+  return {
+    ...letter,
+    scaledWidthPx,
+    scaledHeightPx,
+    stepX: widthPx / scaledWidthPx,
+    stepY: heightPx / scaledHeightPx,
+  };
 }
 
 function strideOutput(stride: number, output: (name: string) => Float32Array): StrideOutput {
@@ -93,5 +132,9 @@ function strideOutput(stride: number, output: (name: string) => Float32Array): S
 function inFrame(letter: Letterbox, face: Face): Face {
   const [a, b, c, d, e] = face.landmarks;
   const to = (point: Face["landmarks"][number]) => toFramePoint(letter, point);
-  return { box: toFrameBox(letter, face.box), landmarks: [to(a), to(b), to(c), to(d), to(e)], score: face.score };
+  return {
+    box: toFrameBox(letter, face.box),
+    landmarks: [to(a), to(b), to(c), to(d), to(e)],
+    score: face.score,
+  };
 }

@@ -18,14 +18,23 @@ interface Size {
  */
 export function decodeImage(cv: OpenCv, bytes: Uint8Array): Mat {
   if (bytes.byteLength > IMAGE_MAX_BYTES) {
-    throw new Fault("image_too_large", `the picture has ${bytes.byteLength} bytes, ${IMAGE_MAX_BYTES} are allowed; send a smaller one`);
+    throw new Fault(
+      "image_too_large",
+      `the picture has ${bytes.byteLength} bytes, ${IMAGE_MAX_BYTES} are allowed; send a smaller one`,
+    );
   }
   const size = imageSize(bytes);
   if (size.widthPx * size.heightPx > IMAGE_MAX_PIXELS) {
-    throw new Fault("image_too_large", `the picture has ${size.widthPx}×${size.heightPx} pixels, 25 million are allowed; scale it down`);
+    throw new Fault(
+      "image_too_large",
+      `the picture has ${size.widthPx}×${size.heightPx} pixels, 25 million are allowed; scale it down`,
+    );
   }
   if (size.widthPx < SIDE_MIN_PX || size.heightPx < SIDE_MIN_PX) {
-    throw new Fault("image_unsupported", `the picture has ${size.widthPx}×${size.heightPx} pixels, ${SIDE_MIN_PX} a side is the least; send a larger one`);
+    throw new Fault(
+      "image_unsupported",
+      `the picture has ${size.widthPx}×${size.heightPx} pixels, ${SIDE_MIN_PX} a side is the least; send a larger one`,
+    );
   }
   const image = decoded(cv, bytes);
   // EXIF may have turned it by a quarter.
@@ -101,6 +110,7 @@ function jpegSize(bytes: Uint8Array): Size {
 
 /** End of image, somewhere near the end: cameras append padding and thumbnails. */
 function hasJpegEnd(bytes: Uint8Array): boolean {
-  for (let at = bytes.byteLength - 2; at > 2; at -= 1) if (bytes[at] === 0xff && bytes[at + 1] === 0xd9) return true;
+  for (let at = bytes.byteLength - 2; at > 2; at -= 1)
+    if (bytes[at] === 0xff && bytes[at + 1] === 0xd9) return true;
   return false;
 }

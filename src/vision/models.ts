@@ -1,14 +1,15 @@
 /** A pack, opened: verified files, one provider for all models, golden vectors passed. */
-import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { z } from "zod";
-import { Pack } from "../embedding/pack.ts";
+import type { Pack } from "../embedding/pack.ts";
 import type { Face } from "../face/face.ts";
 import { measure, reasonsAgainst } from "../face/quality.ts";
 import { isPlausible } from "../face/sanity.ts";
 import { Fault } from "../lib/fault.ts";
-import type { ImageAnalysis, PackLoaded, SourceCrop, VisionOptions } from "../observation/messages.ts";
-import { sha256 } from "./build-pack.ts";
+import type {
+  ImageAnalysis,
+  PackLoaded,
+  SourceCrop,
+  VisionOptions,
+} from "../observation/messages.ts";
 import { type Aligned, alignFace, sourceCropOf } from "./crop.ts";
 import { type Detector, openDetector } from "./detector.ts";
 import { type Embedder, openEmbedder } from "./embedder.ts";
@@ -16,9 +17,9 @@ import { checkGolden } from "./golden.ts";
 import { decodeImage } from "./image.ts";
 import { loadOpenCv, type Mat, type OpenCv } from "./opencv.ts";
 import { bgrPicture, nv12Picture, type Picture } from "./picture.ts";
+import { readPack, readPackFile } from "./read-pack.ts";
 import { chooseProvider, loadRuntime, threadsFor } from "./session.ts";
 
-const PACK_JSON_MAX_BYTES = 4 * 1024 * 1024;
 /** As many as a message holds. */
 export const FACES_MAX = 64;
 
@@ -31,7 +32,14 @@ export class Models implements AsyncDisposable {
   readonly #detector: Detector;
   readonly #embedder: Embedder;
 
-  private constructor(pack: Pack, loaded: PackLoaded, cv: OpenCv, options: VisionOptions, detector: Detector, embedder: Embedder) {
+  private constructor(
+    pack: Pack,
+    loaded: PackLoaded,
+    cv: OpenCv,
+    options: VisionOptions,
+    detector: Detector,
+    embedder: Embedder,
+  ) {
     this.pack = pack;
     this.loaded = loaded;
     this.cv = cv;
@@ -51,13 +59,34 @@ export class Models implements AsyncDisposable {
     const threads = threadsFor(options.threads);
     const cv = loadOpenCv(threads);
     const runtime = loadRuntime();
-    const choice = await chooseProvider(options.providers, options.requireProvider, async (provider) => {
-      const embedder = await openEmbedder(runtime, embedderBytes, pack.embedder, provider, threads);
-      await checkGolden(cv, embedder, pack.golden, provider);
-      const detector = await openDetector(runtime, { model: detectorBytes, spec: pack.detector, sizePx: options.detectorSizePx, provider, threads });
-      return { embedder, detector };
-    });
-    const loaded = { packId: pack.id, spaceId: pack.embedder.spaceId, provider: choice.provider, refused: [...choice.refused] };
+    const choice = await chooseProvider(
+      options.providers,
+      options.requireProvider,
+      async (provider) => {
+        const embedder = await openEmbedder(
+          runtime,
+          embedderBytes,
+          pack.embedder,
+          provider,
+          threads,
+        );
+        await checkGolden(cv, embedder, pack.golden, provider);
+        const detector = await openDetector(runtime, {
+          model: detectorBytes,
+          spec: pack.detector,
+          sizePx: options.detectorSizePx,
+          provider,
+          threads,
+        });
+        return { embedder, detector };
+      },
+    );
+    const loaded = {
+      packId: pack.id,
+      spaceId: pack.embedder.spaceId,
+      provider: choice.provider,
+      refused: [...choice.refused],
+    };
     return new Models(pack, loaded, cv, options, choice.value.detector, choice.value.embedder);
   }
 
@@ -101,12 +130,20 @@ export class Models implements AsyncDisposable {
       const sourceCrop = this.sourceCrop(picture, face);
       faces.push({
         face: { ...face, landmarks: [...face.landmarks] },
-        quality: { measures, reasons: [...reasonsAgainst(measures, this.#options.enrolment, isPlausible(face))] },
+        quality: {
+          measures,
+          reasons: [...reasonsAgainst(measures, this.#options.enrolment, isPlausible(face))],
+        },
         ...(embedding === undefined ? {} : { embedding }),
         ...(sourceCrop === undefined ? {} : { sourceCrop }),
       });
     }
-    return { widthPx: picture.widthPx, heightPx: picture.heightPx, spaceId: this.pack.embedder.spaceId, faces };
+    return {
+      widthPx: picture.widthPx,
+      heightPx: picture.heightPx,
+      spaceId: this.pack.embedder.spaceId,
+      faces,
+    };
   }
 
   /** @throws Fault `crop_unusable` when a crop cannot be aligned, and as {@link image} */
@@ -115,7 +152,11 @@ export class Models implements AsyncDisposable {
     for (const [index, crop] of crops.entries()) {
       const aligned = this.align(this.image(crop.png), crop.landmarks);
       const embedding = aligned === undefined ? undefined : await this.embed(aligned.crop);
-      if (embedding === undefined) throw new Fault("crop_unusable", `source crop ${index} cannot be aligned and embedded; enrol again`);
+      if (embedding === undefined)
+        throw new Fault(
+          "crop_unusable",
+          `source crop ${index} cannot be aligned and embedded; enrol again`,
+        );
       embeddings.push(embedding);
     }
     return embeddings;
@@ -125,36 +166,4 @@ export class Models implements AsyncDisposable {
     await this.#detector.release();
     await this.#embedder.release();
   }
-}
-
-/** @throws Fault `pack_missing` or `pack_invalid` */
-export async function readPack(directory: string): Promise<Pack> {
-  const file = join(directory, "pack.json");
-  const size = await stat(file).catch((cause: unknown) => {
-    throw new Fault("pack_missing", `no pack at ${directory}; make one with "ostiary models import"`, { cause });
-  });
-  if (size.size > PACK_JSON_MAX_BYTES) throw new Fault("pack_invalid", `${file} is larger than ${PACK_JSON_MAX_BYTES} bytes`);
-  const parsed = Pack.safeParse(parseJson(await readFile(file, "utf8")));
-  if (parsed.success) return parsed.data;
-  throw new Fault("pack_invalid", `${file} is no valid pack: ${z.prettifyError(parsed.error).slice(0, 500)}`);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/** @throws Fault `pack_corrupt`: a file is missing or not the one that the pack was released with */
-async function readPackFile(directory: string, pack: Pack, name: string): Promise<Uint8Array> {
-  const entry = pack.files.find((file) => file.name === name);
-  if (entry === undefined) throw new Fault("pack_invalid", `pack ${pack.id} uses ${name} but does not list it`);
-  const path = join(directory, name);
-  const size = await stat(path).then((found) => found.size, () => undefined);
-  const bytes = size === entry.bytes ? await readFile(path) : undefined;
-  if (bytes !== undefined && sha256(bytes) === entry.sha256) return bytes;
-  const cause = bytes === undefined ? `it has ${size ?? "no"} bytes instead of ${entry.bytes}` : "its sha256 differs";
-  throw new Fault("pack_corrupt", `${path} is not the file of pack ${pack.id}: ${cause}; install the pack again`);
 }

@@ -1,7 +1,16 @@
 /** A picture as the models need it: scaled whole, or a region at full size; never converted twice. */
 import type { Box } from "../frame/frame.ts";
 import { assert } from "../lib/assert.ts";
-import { asBuffer, COLOR_YUV2BGR_NV12, CV_8UC1, CV_8UC2, INTER_AREA, INTER_LINEAR, type Mat, type OpenCv } from "./opencv.ts";
+import {
+  asBuffer,
+  COLOR_YUV2BGR_NV12,
+  CV_8UC1,
+  CV_8UC2,
+  INTER_AREA,
+  INTER_LINEAR,
+  type Mat,
+  type OpenCv,
+} from "./opencv.ts";
 
 /** Whole pixels inside the picture. */
 export interface Region {
@@ -33,7 +42,10 @@ export function bgrPicture(cv: OpenCv, image: Mat): Picture {
     widthPx,
     heightPx,
     scaled: (width, height) =>
-      (width === widthPx && height === heightPx ? image : image.resize(height, width, 0, 0, interpolationFor(widthPx, width))).getData(),
+      (width === widthPx && height === heightPx
+        ? image
+        : image.resize(height, width, 0, 0, interpolationFor(widthPx, width))
+      ).getData(),
     region: ({ x, y, width, height }) => image.getRegion(new cv.Rect(x, y, width, height)),
   };
 }
@@ -44,8 +56,16 @@ export function bgrPicture(cv: OpenCv, image: Mat): Picture {
  *
  * @param pixels may be shared memory; read only during calls
  */
-export function nv12Picture(cv: OpenCv, pixels: Uint8Array, widthPx: number, heightPx: number): Picture {
-  assert(pixels.byteLength === (widthPx * heightPx * 3) / 2, `NV12 of ${widthPx}×${heightPx} has ${pixels.byteLength} bytes`);
+export function nv12Picture(
+  cv: OpenCv,
+  pixels: Uint8Array,
+  widthPx: number,
+  heightPx: number,
+): Picture {
+  assert(
+    pixels.byteLength === (widthPx * heightPx * 3) / 2,
+    `NV12 of ${widthPx}×${heightPx} has ${pixels.byteLength} bytes`,
+  );
   const lumaBytes = widthPx * heightPx;
   const toBgr = (nv12: Uint8Array, width: number, height: number): Mat =>
     new cv.Mat(asBuffer(nv12), (height * 3) / 2, width, CV_8UC1).cvtColor(COLOR_YUV2BGR_NV12);
@@ -56,7 +76,12 @@ export function nv12Picture(cv: OpenCv, pixels: Uint8Array, widthPx: number, hei
       if (width === widthPx && height === heightPx) return toBgr(pixels, width, height).getData();
       const interpolation = interpolationFor(widthPx, width);
       const luma = new cv.Mat(asBuffer(pixels.subarray(0, lumaBytes)), heightPx, widthPx, CV_8UC1);
-      const chroma = new cv.Mat(asBuffer(pixels.subarray(lumaBytes)), heightPx / 2, widthPx / 2, CV_8UC2);
+      const chroma = new cv.Mat(
+        asBuffer(pixels.subarray(lumaBytes)),
+        heightPx / 2,
+        widthPx / 2,
+        CV_8UC2,
+      );
       const small = Buffer.concat([
         luma.resize(height, width, 0, 0, interpolation).getData(),
         chroma.resize(height / 2, width / 2, 0, 0, interpolation).getData(),

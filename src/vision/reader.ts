@@ -1,0 +1,131 @@
+/** The reader: drains the frame sockets of all cameras into shared memory, whatever the models do. */
+import type { Socket } from "node:net";
+import { frameBytes } from "../frame/frame.ts";
+import { type NutFrame, NutReader, type NutSink } from "../frame/nut.ts";
+import type { CameraId } from "../lib/brand.ts";
+import type { Clock } from "../lib/clock.ts";
+import type {
+  AttachMessage,
+  CameraHealthMessage,
+  StreamHeaderMessage,
+} from "../observation/messages.ts";
+import { CameraWatch, COUNTERS } from "./camera-watch.ts";
+import { FrameSlots } from "./slots.ts";
+
+/** A decoder that was not told its size may send up to this. */
+const FRAME_MAX_BYTES = frameBytes("nv12", 3840, 2160);
+
+export interface ReaderEvents {
+  /** A camera has memory: new, or larger than before. `counters` as in `camera-watch.ts`. */
+  readonly onMemory: (
+    cameraId: CameraId,
+    memory: SharedArrayBuffer,
+    counters: SharedArrayBuffer,
+  ) => void;
+  /** A frame waits in that camera's slots. */
+  readonly onFrame: (cameraId: CameraId) => void;
+  readonly onGone: (cameraId: CameraId) => void;
+  readonly send: (message: CameraHealthMessage | StreamHeaderMessage) => void;
+}
+
+interface Camera {
+  readonly socket: Socket;
+  readonly nut: NutReader;
+  readonly watch: CameraWatch;
+  readonly counters: SharedArrayBuffer;
+  slots: FrameSlots | undefined;
+  hasReportedHeader: boolean;
+}
+
+export class Reader {
+  readonly #cameras = new Map<CameraId, Camera>();
+  readonly #events: ReaderEvents;
+  readonly #clock: Clock;
+
+  constructor(events: ReaderEvents, clock: Clock) {
+    this.#events = events;
+    this.#clock = clock;
+  }
+
+  /** Takes over the socket. A camera that is attached already is detached first. */
+  attach(message: AttachMessage, socket: Socket): void {
+    const { cameraId, header, widthPx, heightPx } = message;
+    this.detach(cameraId);
+    const bounded = widthPx !== undefined && heightPx !== undefined;
+    // A portrait camera may send the sides the other way round: the bound is on bytes.
+    const maxFrameBytes = bounded ? frameBytes("nv12", widthPx, heightPx) : FRAME_MAX_BYTES;
+    const counters = new SharedArrayBuffer(COUNTERS * 8);
+    const camera: Camera = {
+      socket,
+      nut: new NutReader({ header, maxFrameBytes }),
+      watch: new CameraWatch(cameraId, new Float64Array(counters)),
+      counters,
+      slots: undefined,
+      hasReportedHeader: false,
+    };
+    this.#cameras.set(cameraId, camera);
+    const sink = this.#sinkOf(cameraId, camera);
+    socket.on("data", (chunk) => {
+      camera.nut.push(chunk, sink);
+      this.#reportHeader(cameraId, camera);
+    });
+    // The decoder's end is main's business; here the stream just stops.
+    socket.on("error", () => undefined);
+    socket.resume();
+  }
+
+  detach(cameraId: CameraId): void {
+    const camera = this.#cameras.get(cameraId);
+    if (camera === undefined) return;
+    this.#cameras.delete(cameraId);
+    camera.socket.destroy();
+    this.#events.onGone(cameraId);
+  }
+
+  /** Sends every camera's health; called once a second. */
+  report(): void {
+    for (const camera of this.#cameras.values()) {
+      this.#events.send(camera.watch.health(camera.nut.resyncs, this.#clock.monotonicMs()));
+    }
+  }
+
+  #sinkOf(cameraId: CameraId, camera: Camera): NutSink {
+    return {
+      room: (byteLength) => {
+        camera.slots = this.#slotsFor(cameraId, camera, byteLength);
+        const begun = camera.slots.begin(byteLength);
+        if (begun === undefined) camera.watch.skipped();
+        else if (begun.dropped) camera.watch.dropped();
+        return begun?.room;
+      },
+      frame: (frame) => this.#arrived(cameraId, camera, frame),
+    };
+  }
+
+  #arrived(cameraId: CameraId, camera: Camera, frame: NutFrame): void {
+    const at = { monotonicMs: this.#clock.monotonicMs(), epochMs: this.#clock.epochMs() };
+    const sequence = camera.watch.received(frame.ptsMs, frame.pixels, at);
+    camera.slots?.finish(frame.widthPx, frame.heightPx, {
+      sequence,
+      capturedMonotonicMs: at.monotonicMs,
+      capturedEpochMs: at.epochMs,
+    });
+    this.#events.onFrame(cameraId);
+  }
+
+  #slotsFor(cameraId: CameraId, camera: Camera, byteLength: number): FrameSlots {
+    if (camera.slots !== undefined && camera.slots.slotBytes >= byteLength) return camera.slots;
+    // Whole 64-bit words, so that the next slot begins on one.
+    const slots = FrameSlots.create(Math.ceil(byteLength / 8) * 8);
+    this.#events.onMemory(cameraId, slots.memory, camera.counters);
+    return slots;
+  }
+
+  #reportHeader(cameraId: CameraId, camera: Camera): void {
+    if (camera.hasReportedHeader) return;
+    const bytes = camera.nut.headerBytes;
+    if (bytes === undefined) return;
+    camera.hasReportedHeader = true;
+    this.#events.send({ kind: "stream-header", cameraId, bytes: Uint8Array.from(bytes) });
+  }
+}
