@@ -15,7 +15,9 @@ type Picture = Pick<
   "url" | "widthPx" | "heightPx" | "fps" | "transport" | "stallMs" | "paced" | "loop"
 >;
 
-const GSTREAMER_SCRIPT = new URL("./gst-decoder.py", import.meta.url).pathname;
+/** The interpreter that the OS packages its GStreamer bindings for. */
+export const GSTREAMER_PYTHON = "/usr/bin/python3";
+export const GSTREAMER_SCRIPT = new URL("./gst-decoder.py", import.meta.url).pathname;
 export const VAAPI_DEVICE = "/dev/dri/renderD128";
 
 /** @param socketPath where main listens for the frames, as NUT */
@@ -24,7 +26,11 @@ export function decoderCommand(
   options: Picture,
   socketPath: string,
 ): DecoderCommand {
-  return preset === "jetson" ? gstreamer(options, socketPath) : ffmpeg(preset, options, socketPath);
+  if (preset !== "jetson") return ffmpeg(preset, options, socketPath);
+  // GStreamer serves cameras on the network; a file or a device is decoded in software.
+  return sourceOf(options.url).kind === "rtsp"
+    ? gstreamer(options, socketPath)
+    : ffmpeg("software", options, socketPath);
 }
 
 /** A silent camera ends the decoder before the stall rule has to: no frames are noticed within `stallMs` either way. */
@@ -45,15 +51,7 @@ function ffmpeg(
   const args = [
     ...["-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning"],
     // Frame threads would hold back a frame each; low_delay leaves slices only.
-    ...[
-      "-fflags",
-      "nobuffer+discardcorrupt+genpts",
-      "-flags",
-      "low_delay",
-      "-threads",
-      "2",
-      ...hardware,
-    ],
+    ...["-fflags", "discardcorrupt+genpts", "-flags", "low_delay", "-threads", "2", ...hardware],
     ...input(source, options),
     ...["-map", "0:v:0", "-an", "-sn", "-dn", "-map_metadata", "-1"],
     ...[
@@ -80,7 +78,7 @@ function input(source: CameraSource, options: Picture): readonly string[] {
   switch (source.kind) {
     case "rtsp":
       return [
-        ...["-analyzeduration", "500000", "-f", "concat", "-safe", "0"],
+        ...["-analyzeduration", "0", "-fpsprobesize", "0", "-f", "concat", "-safe", "0"],
         ...["-protocol_whitelist", "pipe,rtsp,rtsps,rtp,srtp,tcp,udp,tls,crypto", "-i", "pipe:0"],
       ];
     case "file":
@@ -105,9 +103,10 @@ function concatList(url: string, options: Picture): string {
     `option rtsp_transport ${options.transport}`,
     `option timeout ${ioTimeoutMs(options) * 1000}`,
     "option allowed_media_types video",
-    // Half a second tells the codec; the default of five holds back what arrives meanwhile.
+    // Half a second tells the codec; by default seconds would be held back to guess the frame rate.
+    // (`fflags nobuffer` would throw away what was looked at: the keyframe, so a whole keyframe interval.)
     "option analyzeduration 500000",
-    "option fflags nobuffer",
+    "option fpsprobesize 0",
   ];
   return `${lines.join("\n")}\n`;
 }
@@ -123,20 +122,18 @@ function filters(preset: "software" | "vaapi", options: Picture): string {
 }
 
 function gstreamer(options: Picture, socketPath: string): DecoderCommand {
-  const { url, widthPx, heightPx, fps, transport, paced, loop } = options;
+  const { url, widthPx, heightPx, fps, transport } = options;
   const request = {
     url,
     widthPx,
     heightPx,
     fps,
     transport,
-    paced,
-    loop,
     timeoutMs: ioTimeoutMs(options),
     hardware: "jetson",
   };
   return {
-    program: "/usr/bin/python3",
+    program: GSTREAMER_PYTHON,
     args: [GSTREAMER_SCRIPT, socketPath],
     stdin: `${JSON.stringify(request)}\n`,
   };

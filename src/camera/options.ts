@@ -12,24 +12,14 @@ const BackoffSchema = z.strictObject({
     .max(60_000)
     .default(500)
     .meta({ description: "wait before the first retry, ms; then doubled each time, with jitter" }),
-  maxMs: z
-    .int()
-    .min(100)
-    .max(600_000)
-    .default(30_000)
-    .meta({
-      description:
-        "longest wait between retries, ms; used at once when the camera refuses the password",
-    }),
-  localMaxMs: z
-    .int()
-    .min(100)
-    .max(600_000)
-    .default(1000)
-    .meta({
-      description:
-        "longest wait for a camera on a local network (private or link-local address), a file or a device, ms",
-    }),
+  maxMs: z.int().min(100).max(600_000).default(30_000).meta({
+    description:
+      "longest wait between retries, ms; used at once when the camera refuses the password",
+  }),
+  localMaxMs: z.int().min(100).max(600_000).default(1000).meta({
+    description:
+      "longest wait for a camera on a local network (private or link-local address), a file or a device, ms",
+  }),
 });
 
 export const CameraOptions = z.strictObject({
@@ -52,30 +42,18 @@ export const CameraOptions = z.strictObject({
     .boolean()
     .default(true)
     .meta({ description: "false keeps the entry but does not connect" }),
-  preset: z
-    .enum(PRESETS)
-    .default("software")
-    .meta({
-      description:
-        "how the video is decoded: software, vaapi (Intel, AMD) or jetson (GStreamer nvv4l2decoder)",
-    }),
-  presetFallback: z
-    .boolean()
-    .default(false)
-    .meta({
-      description:
-        "decode in software, with a warning, when the preset does not work here; false refuses to start",
-    }),
-  widthPx: z
-    .int()
-    .min(64)
-    .max(4096)
-    .multipleOf(2)
-    .default(1280)
-    .meta({
-      description:
-        "widest picture, px; larger ones are scaled down in the decoder, smaller ones stay",
-    }),
+  preset: z.enum(PRESETS).default("software").meta({
+    description:
+      "how the video is decoded: software, vaapi (Intel, AMD) or jetson (GStreamer nvv4l2decoder)",
+  }),
+  presetFallback: z.boolean().default(false).meta({
+    description:
+      "decode in software, with a warning, when the preset does not work here; false refuses to start",
+  }),
+  widthPx: z.int().min(64).max(4096).multipleOf(2).default(1280).meta({
+    description:
+      "widest picture, px; larger ones are scaled down in the decoder, smaller ones stay",
+  }),
   heightPx: z
     .int()
     .min(64)
@@ -89,12 +67,9 @@ export const CameraOptions = z.strictObject({
     .max(60)
     .default(10)
     .meta({ description: "most frames per second; the decoder drops the others" }),
-  transport: z
-    .enum(["tcp", "udp"])
-    .default("tcp")
-    .meta({
-      description: "RTP transport; udp loses packets, use it only when the camera cannot do tcp",
-    }),
+  transport: z.enum(["tcp", "udp"]).default("tcp").meta({
+    description: "RTP transport; udp loses packets, use it only when the camera cannot do tcp",
+  }),
   connectMs: z
     .int()
     .min(500)
@@ -107,23 +82,13 @@ export const CameraOptions = z.strictObject({
     .max(120_000)
     .default(5000)
     .meta({ description: "reconnect when no frame came for this long, ms" }),
-  frozenMs: z
-    .int()
-    .min(0)
-    .max(600_000)
-    .default(10_000)
-    .meta({
-      description:
-        "reconnect when the picture was byte-for-byte the same for this long, ms; doubled while it stays so; 0 = off",
-    }),
-  driftMaxMs: z
-    .int()
-    .min(0)
-    .max(60_000)
-    .default(2000)
-    .meta({
-      description: "reconnect when frames come this much later than their times say, ms; 0 = off",
-    }),
+  frozenMs: z.int().min(0).max(600_000).default(10_000).meta({
+    description:
+      "reconnect when the picture was byte-for-byte the same for this long, ms; doubled while it stays so; 0 = off",
+  }),
+  driftMaxMs: z.int().min(0).max(60_000).default(2000).meta({
+    description: "reconnect when frames come this much later than their times say, ms; 0 = off",
+  }),
   overshootFactor: z
     .number()
     .min(0)

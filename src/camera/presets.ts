@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { access } from "node:fs/promises";
 import { Fault } from "../lib/fault.ts";
 import { decoderEnvironment } from "./decoder.ts";
-import { VAAPI_DEVICE } from "./decoder-command.ts";
+import { GSTREAMER_PYTHON, GSTREAMER_SCRIPT, VAAPI_DEVICE } from "./decoder-command.ts";
 import type { CameraOptions, Preset } from "./options.ts";
 
 export type PresetProbe =
@@ -132,23 +132,16 @@ async function probeVaapi(run: RunProgram, signal?: AbortSignal): Promise<Preset
 }
 
 async function probeJetson(run: RunProgram, signal?: AbortSignal): Promise<PresetProbe> {
-  const bindings = await run(
-    "/usr/bin/python3",
-    ["-c", "import gi; gi.require_version('GstApp', '1.0')"],
-    signal,
-  );
-  if (!bindings.ok)
+  const answer = await run(GSTREAMER_PYTHON, [GSTREAMER_SCRIPT, "--probe"], signal);
+  if (answer.ok) return { kind: "ok" };
+  if (/^[a-z0-9 ]+$/.test(answer.output.trim())) {
     return missing(
-      "GStreamer's Python bindings are not installed (python3-gi, gir1.2-gst-plugins-base-1.0)",
+      `GStreamer has no ${answer.output.trim().replaceAll(" ", ", ")}: this preset needs JetPack's GStreamer plugins`,
     );
-  for (const element of ["rtspsrc", "parsebin", "nvv4l2decoder", "nvvidconv"]) {
-    const found = await run("gst-inspect-1.0", ["--exists", element], signal);
-    if (!found.ok)
-      return missing(
-        `GStreamer element ${element} is missing: this preset needs JetPack's GStreamer plugins`,
-      );
   }
-  return { kind: "ok" };
+  return missing(
+    "GStreamer's Python bindings are not installed (python3-gi, gir1.2-gst-plugins-base-1.0)",
+  );
 }
 
 const missing = (message: string): PresetProbe => ({ kind: "missing", message });

@@ -64,6 +64,7 @@ type End =
   | { readonly kind: "ended"; readonly code: CameraErrorCode; readonly detail: string };
 
 const TICK_MS = 250;
+const DRAIN_MS = 1000;
 const VISION_AWAY_MAX_MS = 30_000;
 /** Frames for this long end a series of failures: the next wait is the first again. */
 const STABLE_MS = 10_000;
@@ -174,7 +175,7 @@ export class Camera implements AsyncDisposable {
       const end = await this.#runOnce(signal);
       const stable = this.#afterwards(end);
       if (end.kind === "aborted") break;
-      if (end.code === "stream_ended" && this.#source.kind === "file" && !this.#options.loop) break;
+      if (this.#isOver(end)) break;
       if (stable) attempt = 0;
       const waitMs = this.#waitMs(attempt, end.code);
       this.#deps.log.warn(
@@ -183,6 +184,16 @@ export class Camera implements AsyncDisposable {
       );
       await this.#deps.clock.sleep(waitMs, signal);
     }
+  }
+
+  /** A file that does not loop has been played. */
+  #isOver(end: End): boolean {
+    return (
+      end.kind === "ended" &&
+      end.code === "stream_ended" &&
+      this.#source.kind === "file" &&
+      !this.#options.loop
+    );
   }
 
   /** One decoder, from its start to its end. */
@@ -211,7 +222,10 @@ export class Camera implements AsyncDisposable {
       using _ticking = disposer(clock.every(TICK_MS, () => this.#observe({ kind: "tick" })));
       this.#attach(opened.socket);
       using _attached = disposer(() => frames.detach(this.id));
-      return await Promise.race([ended, restart, aborted]);
+      const end = await Promise.race([ended, restart, aborted]);
+      // The last frames of a file are still on the socket when its decoder has left.
+      if (this.#isOver(end)) await clock.sleep(DRAIN_MS, signal);
+      return end;
     } catch (thrown) {
       return { kind: "ended", code: "internal", detail: `${codeOf(thrown)}: ${messageOf(thrown)}` };
     }

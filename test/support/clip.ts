@@ -11,6 +11,8 @@ export interface ClipOptions {
   readonly fps?: number;
   readonly widthPx?: number;
   readonly heightPx?: number;
+  /** From one keyframe to the next; 1 unless told. */
+  readonly keyframeSeconds?: number;
 }
 
 /** Where the shared data lies, or undefined (then tests that need it say that they are skipped). */
@@ -21,7 +23,7 @@ export function sharedData(): string | undefined {
 
 /** A clip of moving shapes that needs no file: an ffmpeg test source. */
 export function patternClip(options: ClipOptions = {}): Promise<string> {
-  const { seconds = 4, fps = 10, widthPx = 640, heightPx = 360 } = options;
+  const { seconds = 4, fps = 10, widthPx = 640, heightPx = 360, keyframeSeconds = 1 } = options;
   return cached(
     ["pattern", seconds, fps, widthPx, heightPx],
     [
@@ -31,8 +33,16 @@ export function patternClip(options: ClipOptions = {}): Promise<string> {
         "-i",
         `testsrc2=size=${widthPx}x${heightPx}:rate=${fps}:duration=${seconds}`,
       ],
-      ...encode(fps),
+      ...encode(fps * keyframeSeconds),
     ],
+  );
+}
+
+/** A clip whose every decoded picture is the same, byte for byte: what a frozen camera sends. */
+export function frozenClip(): Promise<string> {
+  return cached(
+    ["frozen"],
+    ["-f", "lavfi", "-i", "color=0x336699:size=320x180:rate=10:duration=2", ...encode(10)],
   );
 }
 
@@ -83,10 +93,20 @@ function letterbox(widthPx: number, heightPx: number): string {
   return `scale=${widthPx}:${heightPx}:force_original_aspect_ratio=decrease,pad=${widthPx}:${heightPx}:(ow-iw)/2:(oh-ih)/2,format=yuv420p`;
 }
 
-/** No B-frames and a keyframe a second, as the server needs; one slice a picture, as cameras send. */
-function encode(fps: number): string[] {
+/** No B-frames, as the server needs; one slice a picture, as cameras send. */
+function encode(keyframeInterval: number): string[] {
   return [
-    ...["-an", "-c:v", "libx264", "-preset", "veryfast", "-g", String(fps), "-pix_fmt", "yuv420p"],
+    ...[
+      "-an",
+      "-c:v",
+      "libx264",
+      "-preset",
+      "veryfast",
+      "-g",
+      String(keyframeInterval),
+      "-pix_fmt",
+      "yuv420p",
+    ],
     ...["-x264-params", "sliced-threads=0:bframes=0:scenecut=0:rc-lookahead=0"],
   ];
 }
