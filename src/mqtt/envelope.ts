@@ -52,6 +52,16 @@ export function publicKeyFrom(base64: string): KeyObject {
   return createPublicKey({ key: Buffer.concat([SPKI_PREFIX, raw]), format: "der", type: "spki" });
 }
 
+/** @param key Ed25519 private key. @throws Fault `not_ed25519` */
+export function signerOf(key: KeyObject): Signer & { readonly publicKey: string } {
+  const raw = rawPublicKeyOf(key);
+  return {
+    kid: keyIdOf(raw),
+    publicKey: Buffer.from(raw).toString("base64"),
+    sign: (bytes) => signBytes(null, bytes, key),
+  };
+}
+
 /** @param pem PKCS#8 of an Ed25519 private key. @throws Fault `bad_private_key`, `not_ed25519` */
 export function signerFromPem(pem: string): Signer & { readonly publicKey: string } {
   let key: KeyObject;
@@ -65,16 +75,6 @@ export function signerFromPem(pem: string): Signer & { readonly publicKey: strin
     );
   }
   return signerOf(key);
-}
-
-/** @param key private. @throws Fault `not_ed25519` */
-export function signerOf(key: KeyObject): Signer & { readonly publicKey: string } {
-  const raw = rawPublicKeyOf(key);
-  return {
-    kid: keyIdOf(raw),
-    publicKey: Buffer.from(raw).toString("base64"),
-    sign: (bytes) => signBytes(null, bytes, key),
-  };
 }
 
 export function seal(payload: string, signer: Signer): Envelope {

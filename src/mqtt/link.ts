@@ -25,6 +25,7 @@ import { presencePayload } from "./payloads.ts";
 import { receive } from "./receive.ts";
 import { RetainedStates } from "./retained-states.ts";
 import { SESSION_TAKEN_OVER, Session, type SessionOptions } from "./session.ts";
+import { StateWatch } from "./state-watch.ts";
 import { isReplyAddress, type RetainedTopic, type Topics, topicsOf } from "./topics.ts";
 
 const COMMANDS_MAX = 32;
@@ -33,7 +34,6 @@ const ANSWERS_MAX = 64;
 const DECISIONS_MAX = 64;
 /** A connection that lived this long was a good one: the next wait starts small again. */
 const STABLE_MS = 5000;
-const CORRECTION_GAP_MS = 1000;
 
 export interface MqttLinkDeps {
   readonly clock: Clock;
@@ -82,16 +82,13 @@ export class MqttLink implements AsyncDisposable {
   readonly #events: EventPump;
   readonly #incoming = new CommandQueue(COMMANDS_MAX, COMMAND_BYTES_MAX);
   readonly #outgoing: Outgoing;
+  readonly #stateWatch: StateWatch;
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
   #session: Session | undefined;
   #connection: Connection;
-  #presence = "";
-  #correctionPlanned = false;
-  #correctedAtMs = Number.NEGATIVE_INFINITY;
   #commandsBusy = 0;
   #messagesIgnored = 0;
-  #stateCorrections = 0;
 
   constructor(options: MqttOptions, deps: MqttLinkDeps) {
     this.#options = options;
@@ -110,6 +107,7 @@ export class MqttLink implements AsyncDisposable {
         events: this.#events,
       },
     );
+    this.#stateWatch = new StateWatch(deps, () => this.#outgoing.sayPresence());
     this.#connection = { connected: false, since: deps.clock.epochMs(), reconnects: -1 };
   }
 
@@ -124,7 +122,7 @@ export class MqttLink implements AsyncDisposable {
       answersDropped: this.#answers.dropped,
       commandsBusy: this.#commandsBusy,
       messagesIgnored: this.#messagesIgnored,
-      stateCorrections: this.#stateCorrections,
+      stateCorrections: this.#stateWatch.corrections,
     };
   }
 
@@ -239,6 +237,7 @@ export class MqttLink implements AsyncDisposable {
       );
     } finally {
       this.#session = undefined;
+      this.#stateWatch.expect(undefined);
       this.#outgoing.detach();
       session?.reset();
     }
@@ -258,13 +257,14 @@ export class MqttLink implements AsyncDisposable {
     const since = clock.epochMs();
     this.#session = session;
     this.#connection = { connected: true, since, reconnects: this.#connection.reconnects + 1 };
-    this.#presence = presencePayload({ state: "online", bootId, since });
+    const presence = presencePayload({ state: "online", bootId, since });
     this.#retained.markAllDirty();
     log.info(
       { ...endpointOf(this.#options.url), reconnects: this.#connection.reconnects },
       "broker connected",
     );
-    this.#outgoing.attach(session, this.#presence);
+    this.#stateWatch.expect(presence);
+    this.#outgoing.attach(session, presence);
     return session;
   }
 
@@ -308,6 +308,7 @@ export class MqttLink implements AsyncDisposable {
   }
 
   async #sayGoodbye(session: Session): Promise<void> {
+    this.#stateWatch.expect(undefined);
     this.#outgoing.detach();
     const text = presencePayload({ state: "offline", bootId: this.#deps.bootId });
     const acked = new Promise<void>((resolve) => {
@@ -320,7 +321,7 @@ export class MqttLink implements AsyncDisposable {
   #receive(packet: IPublishPacket): void {
     const received = receive(packet, this.#topics, this.#deps.clock.epochMs());
     if (received.kind === "command") this.#takeOver(received.command);
-    else if (received.kind === "state") this.#watchState(received.text);
+    else if (received.kind === "state") this.#stateWatch.heard(received.text);
     else this.#messagesIgnored += 1;
   }
 
@@ -332,24 +333,6 @@ export class MqttLink implements AsyncDisposable {
     this.answer(target, {
       ok: false,
       error: { code: "busy", message: "too many commands wait: try again in a few seconds" },
-    });
-  }
-
-  /** A will that comes late, or somebody else's word, is not what we are: say it again, at most once a second. */
-  #watchState(text: string): void {
-    const session = this.#session;
-    if (session === undefined || text === this.#presence) return;
-    if (this.#correctionPlanned) return;
-    const { clock, log } = this.#deps;
-    this.#correctionPlanned = true;
-    const waitMs = Math.max(0, this.#correctedAtMs + CORRECTION_GAP_MS - clock.monotonicMs());
-    void clock.sleep(waitMs, this.#stop.signal).then(() => {
-      this.#correctionPlanned = false;
-      this.#correctedAtMs = clock.monotonicMs();
-      if (this.#session !== session) return;
-      this.#stateCorrections += 1;
-      log.info({}, "the retained state was not ours: corrected");
-      this.#outgoing.sayPresence();
     });
   }
 }

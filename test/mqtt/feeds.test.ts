@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { connect, connectAsync } from "mqtt";
 import { Envelope } from "../../src/lib/envelope.ts";
 import { KeyRing } from "../../src/mqtt/envelope.ts";
 import { type Broker, startBroker } from "../support/broker.ts";
@@ -105,6 +106,36 @@ describe("the live feed", { concurrency: 4 }, () => {
     proxy.heal();
     await until("acked", () => acked);
     assert.ok(idsOf(live).includes("again"));
+  });
+
+  test("the broker does not keep one for a subscriber that was away", async () => {
+    await using broker = await startBroker();
+    await using rig = startLink(broker.url);
+    await until("connected", () => rig.link.connection.connected);
+    const session = {
+      protocolVersion: 5,
+      clientId: "sleeper",
+      clean: false,
+      properties: { sessionExpiryInterval: 60 },
+    } as const;
+    const before = await connectAsync(broker.url, session);
+    await before.subscribeAsync(`${BASE}decision`, { qos: 1 });
+    await before.endAsync();
+    let acked = 0;
+    rig.link.publishDecision(decisionFor("slept-through", 2000), () => {
+      acked += 1;
+    });
+    rig.link.publishDecision(decisionFor("still-good", 30_000), () => {
+      acked += 1;
+    });
+    await until("acked", () => acked === 2);
+    await sleep(3100);
+    const ids: unknown[] = [];
+    const after = connect(broker.url, session);
+    after.on("message", (_topic, payload) => ids.push(payloadOf(payload.toString())["id"]));
+    await until("the living one", () => ids.includes("still-good"));
+    await after.endAsync(true);
+    assert.deepEqual(ids, ["still-good"]);
   });
 
   test("the queue is bounded: the oldest make room", async () => {
