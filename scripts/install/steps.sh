@@ -54,9 +54,10 @@ install_version() {
     mkdir -p "$partial"
     chmod 755 "$opt" "$opt/versions" "$partial"
     { our_files; runtime_packages_of_lock; } >"$opt/versions/.list"
-    tar -cf - --owner=0 --group=0 --files-from "$opt/versions/.list" \
-      --exclude='__pycache__' --exclude='obj.target' --exclude='*.o' --exclude='*.o.d' --exclude='*.map' \
-      --exclude='onnxruntime-node/bin/*/win32' --exclude='onnxruntime-node/bin/*/darwin' |
+    # Excludes go first: tar applies them to what follows. Compilers' leavings and other systems' binaries stay.
+    tar -cf - --owner=0 --group=0 --exclude='__pycache__' --exclude='obj.target' --exclude='*.o' --exclude='*.o.d' \
+      --exclude='*.map' --exclude='onnxruntime-node/bin/*/win32' --exclude='onnxruntime-node/bin/*/darwin' \
+      --exclude='node-linux-*/include' --exclude='node-linux-*/share' --files-from "$opt/versions/.list" |
       tar -xf - -C "$partial" --no-same-permissions
     rm -f "$opt/versions/.list"
     # The rename is the moment from which the version exists.
