@@ -34,7 +34,7 @@ import type { Random } from "./system/random.ts";
 import { Watchdog } from "./system/watchdog.ts";
 import { createEvents, type Events } from "./telemetry/events.ts";
 import { createMetrics, MetricsEndpoint } from "./telemetry/metrics.ts";
-import { readPack } from "./vision/models.ts";
+import { readPack } from "./vision/read-pack.ts";
 import { VisionProcess } from "./vision/process.ts";
 
 export interface ApplianceOptions {
