@@ -25,6 +25,8 @@ export interface LiveGalleryOptions {
   readonly dimension: number;
   /** Up to this many templates every search is exact. Default 20 000. */
   readonly exactBelow?: number;
+  /** Galleries of up to so many floats are scanned on the calling thread. Default 3 million. */
+  readonly inlineFloats?: number;
   /** One in so many approximate searches is compared with an exact one. Default 32. */
   readonly sampleEvery?: number;
   readonly hnsw?: Partial<HnswParameters>;
@@ -57,8 +59,8 @@ export interface GalleryStats {
   readonly tableBytes: number;
 }
 
-/** Up to here a scan takes less time than asking a thread. */
-const INLINE_TEMPLATES = 1000;
+/** Up to here a scan takes about half a millisecond: less than it takes a busy machine to ask a thread. */
+const INLINE_FLOATS = 3_000_000;
 const SEARCH_TIMEOUT_MS = 250;
 const DELETED_SHARE_MAX = 0.2;
 /** Of `exactBelow`: HNSW goes when the gallery is smaller. */
@@ -130,7 +132,7 @@ export class LiveGallery implements Gallery, AsyncDisposable {
   /** @throws Fault `invalid_query` */
   readonly search = async (vector: Float32Array, k: number): Promise<readonly Candidate[]> => {
     if (!isUnit(vector, this.dimension)) throw new Fault("invalid_query", `the query is no finite unit vector of ${this.dimension} values`);
-    if (this.templateCount <= INLINE_TEMPLATES) return this.#scored(this.#scan(vector, k), vector, k);
+    if (this.#isInline()) return this.#scored(this.#scan(vector, k), vector, k);
     const index = this.#serving ?? this.#exact;
     const changes = this.#changes;
     const proposed = await this.#ask(index, vector, k);
@@ -237,6 +239,11 @@ export class LiveGallery implements Gallery, AsyncDisposable {
     if (approximate) this.#retired.push(...slots.map((slot) => ({ slot, builds: this.#builds })));
     // An exact index that was asked earlier still names them: they are free once it has answered.
     else void Promise.all(removals).then(() => this.#book.recycle(slots));
+  }
+
+  #isInline(): boolean {
+    const floats = this.#book.end * this.dimension;
+    return this.#serving === undefined && floats <= (this.#options.inlineFloats ?? INLINE_FLOATS);
   }
 
   #scan(vector: Float32Array, k: number): readonly number[] {

@@ -55,7 +55,7 @@ describe("live gallery", () => {
 
   for (const [name, count, more] of [
     ["inline", 300, {}],
-    ["in the exact thread", 1500, {}],
+    ["in the exact thread", 1500, { inlineFloats: 0 }],
     ["in HNSW", 1500, { exactBelow: 1000 }],
   ] as const) {
     test(`${name}: finds people, takes additions at once, never names the erased`, async () => {
@@ -84,7 +84,7 @@ describe("live gallery", () => {
   }
 
   test("a slot that is used again belongs to its new owner only", async () => {
-    const { gallery, tell } = await open(people(1500));
+    const { gallery, tell } = await open(people(1500), { inlineFloats: 0 });
     await using _ = gallery;
     for (let round = 0; round < 20; round += 1) {
       tell({ kind: "identity-erased", identityId: idOf(`p${round}`) });
@@ -158,7 +158,7 @@ describe("live gallery", () => {
   test("a silent index does not hang a search", async () => {
     const templates = people(30_000);
     const clock = new SimulatedClock();
-    const { gallery } = await open(templates, { exactBelow: 100_000 }, clock);
+    const { gallery } = await open(templates, { exactBelow: 100_000, inlineFloats: 0 }, clock);
     await using _ = gallery;
     // Many questions at once keep the thread busy; the clock says that it took too long.
     const p3 = templates[3] as StoredTemplate;
