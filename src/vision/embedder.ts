@@ -1,10 +1,10 @@
 /** The pack's embedder: aligned crop → unit vector. */
 
-import { normalised } from "../embedding/embedding.ts";
 import { writeNchw } from "../embedding/input.ts";
 import type { EmbedderSpec } from "../embedding/pack.ts";
 import { CROP_SIZE_PX } from "../face/align.ts";
 import { Fault } from "../lib/fault.ts";
+import { normalised } from "../lib/vector.ts";
 import type { Provider } from "../observation/messages.ts";
 import { INTER_LINEAR, type Mat } from "./opencv.ts";
 import { type loadRuntime, ModelSession } from "./session.ts";

@@ -159,20 +159,26 @@ export class VisionLink {
 
   #received(raw: unknown): void {
     const parsed = FromVision.safeParse(raw);
-    if (!parsed.success) return this.#refuse(parsed.error.issues[0]?.path.join(".") ?? "");
-    const message = parsed.data;
+    if (parsed.success) this.#understood(parsed.data);
+    else this.#refuse(parsed.error.issues[0]?.path.join(".") ?? "");
+  }
+
+  #understood(message: FromVision): void {
     switch (message.kind) {
       case "observe":
-        return this.#listener.onObserve(message);
+        this.#listener.onObserve(message);
+        break;
       case "camera-health":
-        return this.#listener.onHealth(message);
+        this.#listener.onHealth(message);
+        break;
       case "stream-header":
-        return this.#listener.onStreamHeader(message.cameraId, message.bytes);
+        this.#listener.onStreamHeader(message.cameraId, message.bytes);
+        break;
       default: {
         const pending = this.#pending.get(message.requestId);
         // An answer that comes after its time limit is nothing bad; one to another question is.
-        if (pending !== undefined && pending.kind !== message.kind) return this.#refuse("kind");
-        pending?.settle(message);
+        if (pending !== undefined && pending.kind !== message.kind) this.#refuse("kind");
+        else pending?.settle(message);
       }
     }
   }
