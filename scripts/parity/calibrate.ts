@@ -9,7 +9,7 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { cosineOf } from "../../src/embedding/embedding.ts";
+import { cosineOf } from "../../src/lib/vector.ts";
 import { calibrationOf, ScoreHistogram } from "../../src/match/score-table.ts";
 import { VisionOptions } from "../../src/observation/messages.ts";
 import { Models } from "../../src/vision/models.ts";

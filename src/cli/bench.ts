@@ -1,9 +1,9 @@
 /** `bench`: the face step on this machine, and beside it, in the same run, the bare model runs it consists of. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { cosineOf } from "../embedding/embedding.ts";
 import type { Landmarks } from "../face/face.ts";
 import { letterbox } from "../frame/letterbox.ts";
+import { cosineOf } from "../lib/vector.ts";
 import { createClock } from "../system/clock.ts";
 import { createRandom } from "../system/random.ts";
 import type { Models } from "../vision/models.ts";
@@ -40,7 +40,8 @@ export const bench: Action = async (context) => {
   const directory = await packOf(context);
   await using models = await openModels(directory, threads, { detectorSizePx: DETECTOR_PX });
   const image = args.optional("image");
-  const picture = image === undefined ? models.nv12(noise(), WIDTH, HEIGHT) : models.image(await readFile(image));
+  const picture =
+    image === undefined ? models.nv12(noise(), WIDTH, HEIGHT) : models.image(await readFile(image));
   const found = (await models.detect(picture))[0]?.landmarks;
   const gallery = templates(models.pack.embedder.dimension);
   const step = async (): Promise<void> => {
@@ -56,14 +57,36 @@ export const bench: Action = async (context) => {
     await time("bare embedder run", bare.embedder),
     await time("detect", async () => void (await models.detect(picture))),
     await time("align", async () => void models.align(picture, found ?? DRAWN)),
-    await time(`${TEMPLATES} cosines, one by one (the daemon's index is faster)`, async () => void nearest(gallery[0] as Float32Array, gallery)),
+    await time(
+      `${TEMPLATES} cosines, one by one (the daemon's index is faster)`,
+      async () => void nearest(gallery[0] as Float32Array, gallery),
+    ),
   ];
   await bare.release();
-  const said = { packId: models.pack.id, provider: models.loaded.provider, threads: threadsFor(threads), runs, input: image === undefined ? `noise ${WIDTH}x${HEIGHT}` : `picture ${picture.widthPx}x${picture.heightPx}`, faceFound: found !== undefined };
+  const said = {
+    packId: models.pack.id,
+    provider: models.loaded.provider,
+    threads: threadsFor(threads),
+    runs,
+    input:
+      image === undefined
+        ? `noise ${WIDTH}x${HEIGHT}`
+        : `picture ${picture.widthPx}x${picture.heightPx}`,
+    faceFound: found !== undefined,
+  };
   if (args.flag("json")) printJson(terminal, { schema: 1, ...said, timings });
   else {
-    terminal.out(`${Object.entries(said).map(([key, value]) => `${key} ${value}`).join(" · ")}\n\n`);
-    terminal.out(tableOf(["WHAT", "P50 ms", "P95 ms"], timings.map(({ what, p50Ms, p95Ms }) => [what, p50Ms.toFixed(2), p95Ms.toFixed(2)])));
+    terminal.out(
+      `${Object.entries(said)
+        .map(([key, value]) => `${key} ${value}`)
+        .join(" · ")}\n\n`,
+    );
+    terminal.out(
+      tableOf(
+        ["WHAT", "P50 ms", "P95 ms"],
+        timings.map(({ what, p50Ms, p95Ms }) => [what, p50Ms.toFixed(2), p95Ms.toFixed(2)]),
+      ),
+    );
   }
   return EXIT.ok;
 };
@@ -79,7 +102,10 @@ function timer(runs: number, signal: AbortSignal) {
       if (index >= 0) samples.push(clock.monotonicMs() - from);
     }
     const sorted = samples.toSorted((a, b) => a - b);
-    const at = (share: number): number => Number((sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0).toFixed(3));
+    const at = (share: number): number =>
+      Number(
+        (sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0).toFixed(3),
+      );
     return { what, p50Ms: at(0.5), p95Ms: at(0.95) };
   };
 }
@@ -89,7 +115,12 @@ async function bareRuns(models: Models, directory: string, threads: number) {
   const { detector, embedder } = models.pack;
   const { inputWidthPx, inputHeightPx } = letterbox(WIDTH, HEIGHT, DETECTOR_PX);
   const runtime = loadRuntime();
-  const open = async (file: string, inputName: string, width: number, height: number): Promise<ModelSession> =>
+  const open = async (
+    file: string,
+    inputName: string,
+    width: number,
+    height: number,
+  ): Promise<ModelSession> =>
     ModelSession.open(runtime, {
       model: await readFile(join(directory, file)),
       inputName,
@@ -99,7 +130,12 @@ async function bareRuns(models: Models, directory: string, threads: number) {
     });
   const sessions = {
     detector: await open(detector.file, detector.input, inputWidthPx, inputHeightPx),
-    embedder: await open(embedder.file, embedder.input, embedder.preprocessing.widthPx, embedder.preprocessing.heightPx),
+    embedder: await open(
+      embedder.file,
+      embedder.input,
+      embedder.preprocessing.widthPx,
+      embedder.preprocessing.heightPx,
+    ),
   };
   return {
     detector: () => sessions.detector.run(() => undefined),
@@ -118,7 +154,12 @@ function noise(): Uint8Array {
 
 function templates(dimension: number): readonly Float32Array[] {
   const bytes = createRandom().bytes(TEMPLATES * dimension);
-  return Array.from({ length: TEMPLATES }, (_, row) => Float32Array.from(bytes.subarray(row * dimension, (row + 1) * dimension), (value) => value / 128 - 1));
+  return Array.from({ length: TEMPLATES }, (_, row) =>
+    Float32Array.from(
+      bytes.subarray(row * dimension, (row + 1) * dimension),
+      (value) => value / 128 - 1,
+    ),
+  );
 }
 
 function nearest(vector: Float32Array, gallery: readonly Float32Array[]): number {

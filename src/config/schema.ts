@@ -1,7 +1,7 @@
 /** The one schema of the configuration file, composed from the options of the parts. */
 import { z } from "zod";
 import { CameraOptions } from "../camera/options.ts";
-import { ControlOptions } from "../control/options.ts";
+import { ControlOptions } from "./control-options.ts";
 import { DecisionOptions } from "../decision/options.ts";
 import { AccessRules, problemsOf } from "../decision/rules.ts";
 import { EnrolmentOptions } from "../enrolment/options.ts";

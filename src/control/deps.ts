@@ -12,7 +12,7 @@ import type { Log } from "../lib/log.ts";
 import type { Threshold } from "../match/threshold.ts";
 import type { ImageAnalysis, Observation } from "../observation/messages.ts";
 import type { EnrolmentSessions } from "./enrolment-sessions.ts";
-import type { ControlOptions } from "./options.ts";
+import type { ControlOptions } from "../config/control-options.ts";
 
 /** Frames of a camera while an enrolment collects: observations then carry embedding and source crop. */
 export interface CollectedFrame {

@@ -1,5 +1,5 @@
 /** Golden vectors: a pack runs only where it gives the embeddings it was released with. */
-import { cosineOf } from "./embedding.ts";
+import { cosineOf } from "../lib/vector.ts";
 
 export type GoldenVerdict =
   | { readonly kind: "same"; readonly cosineLeast: number }

@@ -1,5 +1,5 @@
 /** Whether one picture of one face may become a template. Shared by guided enrolment and by images sent in. */
-import { cosineOf, isUnit } from "../embedding/embedding.ts";
+import { cosineOf, isUnit } from "../lib/vector.ts";
 import type { QualityMeasures, QualityReason } from "../face/face.ts";
 import { type QualityLimits, reasonsAgainst } from "../face/quality.ts";
 import type { Candidate } from "../gallery/index-port.ts";

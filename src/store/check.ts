@@ -1,5 +1,5 @@
 /** The store's fsck: reads everything, opens everything, reports as data. */
-import { isUnit } from "../embedding/embedding.ts";
+import { isUnit } from "../lib/vector.ts";
 import type { IdentityId } from "../lib/brand.ts";
 import { messageOf } from "../lib/fault.ts";
 import type { Connection } from "./connection.ts";

@@ -1,5 +1,5 @@
 /** Identities, templates and source crops in their tables. Everything personal is sealed under the identity's key. */
-import { isUnit } from "../embedding/embedding.ts";
+import { isUnit } from "../lib/vector.ts";
 import type { Identity, IdentityFields } from "../gallery/identity.ts";
 import type { NewTemplate, StoredTemplate } from "../gallery/record.ts";
 import type { EpochMs, IdentityId, SpaceId, TemplateId } from "../lib/brand.ts";

@@ -1,5 +1,5 @@
 /** Tracks from frame to frame: association, constant-velocity motion, and the split by embedding. */
-import { cosineOf, normalised } from "../embedding/embedding.ts";
+import { cosineOf, normalised } from "../lib/vector.ts";
 import type { Face } from "../face/face.ts";
 import type { Box, CapturedAt } from "../frame/frame.ts";
 import { centre } from "../frame/geometry.ts";

@@ -58,7 +58,7 @@ export function createRig(): Rig {
 export async function until(
   what: string,
   condition: () => boolean,
-  timeoutMs = 10_000,
+  timeoutMs = 30_000,
 ): Promise<void> {
   const end = performance.now() + timeoutMs;
   while (!condition()) {

@@ -3,7 +3,7 @@ import type { Decision } from "../../src/decision/decision.ts";
 import type { DecisionLedger } from "../../src/decision/ledger.ts";
 import { DecisionOptions } from "../../src/decision/options.ts";
 import { AccessRules } from "../../src/decision/rules.ts";
-import { cosineOf } from "../../src/embedding/embedding.ts";
+import { cosineOf } from "../../src/lib/vector.ts";
 import type { QualityMeasures, QualityReason } from "../../src/face/face.ts";
 import type { Identity } from "../../src/gallery/identity.ts";
 import type { Candidate, Gallery } from "../../src/gallery/index-port.ts";

@@ -1,5 +1,5 @@
 /** Exact search: every vector is looked at. */
-import { isUnit } from "../../embedding/embedding.ts";
+import { isUnit } from "../../lib/vector.ts";
 import { Fault } from "../../lib/fault.ts";
 import type { Scored, VectorTable } from "./vector-table.ts";
 

@@ -4,7 +4,7 @@
  */
 import hnswlib from "hnswlib-node";
 import { Fault } from "../../lib/fault.ts";
-import { isUnit } from "../../embedding/embedding.ts";
+import { isUnit } from "../../lib/vector.ts";
 import type { HnswParameters } from "./protocol.ts";
 import type { Scored, VectorTable } from "./vector-table.ts";
 

@@ -4,7 +4,7 @@
  * identity is out of the answers before its erase is acknowledged.
  */
 import { scheduler } from "node:timers/promises";
-import { isUnit } from "../../embedding/embedding.ts";
+import { isUnit } from "../../lib/vector.ts";
 import type { Candidate, Gallery } from "../../gallery/index-port.ts";
 import type { GalleryChange, RecordReader, StoredTemplate } from "../../gallery/record.ts";
 import { unreachable } from "../../lib/assert.ts";

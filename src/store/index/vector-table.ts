@@ -2,7 +2,7 @@
  * The vectors of one space, row by row in memory that worker threads share. The one copy that decides:
  * indexes propose slots, the cosine is taken here.
  */
-import { isUnit } from "../../embedding/embedding.ts";
+import { isUnit } from "../../lib/vector.ts";
 import { type Cosine, cosine } from "../../lib/brand.ts";
 import { Fault } from "../../lib/fault.ts";
 import { LANE_FLOATS, PAGE_BYTES, type Scan, scanOver, type SharedMemory, sharedMemory } from "./scan-kernel.ts";

@@ -3,9 +3,9 @@
 import type { CollectedFrame, CommandDeps, VisionPort } from "../../../src/control/deps.ts";
 import { Dispatcher } from "../../../src/control/dispatcher.ts";
 import { EnrolmentSessions } from "../../../src/control/enrolment-sessions.ts";
-import { ControlOptions } from "../../../src/control/options.ts";
+import { ControlOptions } from "../../../src/config/control-options.ts";
 import type { AccessRules } from "../../../src/decision/rules.ts";
-import { cosineOf } from "../../../src/embedding/embedding.ts";
+import { cosineOf } from "../../../src/lib/vector.ts";
 import { EnrolmentOptions } from "../../../src/enrolment/options.ts";
 import type { Identity } from "../../../src/gallery/identity.ts";
 import type { CommandInbox } from "../../../src/gallery/inbox.ts";
