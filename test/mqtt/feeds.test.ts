@@ -80,8 +80,8 @@ describe("the live feed", { concurrency: 4 }, () => {
     await until("connected", () => rig.link.connection.connected);
     await using live = await listen(broker.url);
     proxy.stall();
-    rig.link.publishDecision(decisionFor("stuck", 2000), () => assert.fail("acknowledged"));
-    await until("the connection is given up at expiry", () => !rig.link.connection.connected, 4000);
+    rig.link.publishDecision(decisionFor("stuck", 3000), () => assert.fail("acknowledged"));
+    await until("the connection is given up at expiry", () => proxy.ended() === 1, 6000);
     proxy.heal();
     await until("reconnected", () => rig.link.connection.connected);
     rig.link.publishDecision(decisionFor("fresh", 5000), noop);
@@ -122,14 +122,14 @@ describe("the live feed", { concurrency: 4 }, () => {
     await before.subscribeAsync(`${BASE}decision`, { qos: 1 });
     await before.endAsync();
     let acked = 0;
-    rig.link.publishDecision(decisionFor("slept-through", 2000), () => {
+    rig.link.publishDecision(decisionFor("slept-through", 3000), () => {
       acked += 1;
     });
     rig.link.publishDecision(decisionFor("still-good", 30_000), () => {
       acked += 1;
     });
     await until("acked", () => acked === 2);
-    await sleep(3100);
+    await sleep(4100);
     const ids: unknown[] = [];
     const after = connect(broker.url, session);
     after.on("message", (_topic, payload) => ids.push(payloadOf(payload.toString())["id"]));

@@ -141,7 +141,7 @@ export async function listen(url: string, filter = `${BASE}#`, ca?: Buffer): Pro
 export async function until(
   what: string,
   condition: () => boolean,
-  limitMs = 10_000,
+  limitMs = 20_000,
 ): Promise<void> {
   const end = Date.now() + limitMs;
   while (!condition()) {

@@ -7,7 +7,10 @@ export interface Proxy extends AsyncDisposable {
   readonly port: number;
   /** Drops every connection with a reset; new ones are accepted. */
   readonly cut: () => void;
-  /** Both ends stay connected and nothing passes any more, in either direction. */
+  /**
+   * Both ends stay connected and nothing passes any more, in either direction. What is already here waits
+   * here: before {@link heal}, wait for `ended` if a reset is on its way.
+   */
   readonly stall: () => void;
   /** What waited passes; ends {@link stall}. */
   readonly heal: () => void;
@@ -16,6 +19,8 @@ export interface Proxy extends AsyncDisposable {
   /** Every chunk waits this long, in both directions. */
   readonly delay: (ms: number) => void;
   readonly connections: () => number;
+  /** How many of them have ended. */
+  readonly ended: () => number;
 }
 
 interface Pair {
@@ -29,6 +34,7 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
   let isRefusing = false;
   let delayMs = 0;
   let accepted = 0;
+  let ended = 0;
 
   const forward = (from: Socket, to: Socket): void => {
     let order = Promise.resolve();
@@ -54,7 +60,10 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
     const far = connect({ port: targetPort, host: "127.0.0.1" });
     const pair = { near, far };
     pairs.add(pair);
-    near.once("close", () => pairs.delete(pair));
+    near.once("close", () => {
+      pairs.delete(pair);
+      ended += 1;
+    });
     forward(near, far);
     forward(far, near);
     if (isStalled) {
@@ -96,6 +105,7 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
       delayMs = ms;
     },
     connections: () => accepted,
+    ended: () => ended,
     [Symbol.asyncDispose]: async () => {
       cut();
       server.close();
