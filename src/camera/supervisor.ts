@@ -1,14 +1,20 @@
 /** One camera: keeps a decoder running, watches what comes of it, and says how it is. */
 import type { Socket } from "node:net";
 import { backoffMs } from "../lib/backoff.ts";
-import type { CameraId, EpochMs, MonotonicMs } from "../lib/brand.ts";
+import type { CameraId, MonotonicMs } from "../lib/brand.ts";
 import type { Clock } from "../lib/clock.ts";
 import { codeOf, messageOf } from "../lib/fault.ts";
 import type { Log } from "../lib/log.ts";
 import type { CameraHealthMessage } from "../observation/messages.ts";
+import {
+  type CameraErrorCode,
+  CameraStanding,
+  type CameraState,
+  type CameraStatus,
+} from "./camera-state.ts";
 import { Decoder, type DecoderEnd } from "./decoder.ts";
 import { decoderCommand } from "./decoder-command.ts";
-import { type DecoderErrorCode, fixOf } from "./decoder-error.ts";
+import { fixOf } from "./decoder-error.ts";
 import type { CameraOptions, Preset } from "./options.ts";
 import { type CameraSource, isLocal, redactor, sourceOf } from "./source.ts";
 import {
@@ -21,26 +27,7 @@ import {
   type WatchState,
 } from "./watch.ts";
 
-export type CameraStatus = "starting" | "online" | "degraded" | "frozen" | "offline";
-export type CameraErrorCode = DecoderErrorCode | RestartReason | "connect_timeout" | "internal";
-
-export interface CameraState {
-  readonly id: CameraId;
-  readonly status: CameraStatus;
-  /** Since when it has this status. */
-  readonly since: EpochMs;
-  readonly fps: number;
-  /** Age of the newest frame, ms; absent before the first one. */
-  readonly frameAgeMs?: number;
-  /** Decoders started after the first. */
-  readonly reconnects: number;
-  readonly stalls: number;
-  readonly frozen: number;
-  readonly drifts: number;
-  readonly overshoots: number;
-  /** Why the last decoder ended; absent once frames flow again. */
-  readonly lastError?: CameraErrorCode;
-}
+export type { CameraErrorCode, CameraState, CameraStatus } from "./camera-state.ts";
 
 /** Who takes the frame sockets: the handle on the vision process. */
 export interface FrameSink {
@@ -76,6 +63,7 @@ export class Camera implements AsyncDisposable {
   readonly #preset: Preset;
   readonly #deps: CameraDeps;
   readonly #source: CameraSource;
+  readonly #standing: CameraStanding;
   readonly #stop = new AbortController();
   readonly #listeners = new Set<(state: CameraState) => void>();
   #running: Promise<void> | undefined;
@@ -86,12 +74,8 @@ export class Camera implements AsyncDisposable {
   #restart: (reason: RestartReason) => void = () => undefined;
   #visionAway = false;
   #visionReturned: () => void = () => undefined;
-  #counts = { decoders: 0, stalls: 0, frozen: 0, drifts: 0, overshoots: 0 };
   #frozenStreak = 0;
-  #lastError: CameraErrorCode | undefined;
-  #status: CameraStatus = "starting";
-  #since: EpochMs;
-  #lastReport: string;
+  #loggedLoss: CameraErrorCode | undefined;
 
   /** @param options.preset as `choosePreset` chose it */
   constructor(options: CameraOptions, deps: CameraDeps) {
@@ -100,8 +84,7 @@ export class Camera implements AsyncDisposable {
     this.#preset = options.preset;
     this.#deps = { ...deps, log: deps.log.child({ cameraId: options.id }) };
     this.#source = sourceOf(options.url);
-    this.#since = deps.clock.epochMs();
-    this.#lastReport = this.#report();
+    this.#standing = new CameraStanding(this.#deps);
   }
 
   /** Keeps the camera connected until `signal` aborts, or until a file that is not looped has ended. */
@@ -116,16 +99,9 @@ export class Camera implements AsyncDisposable {
     const flowing = watch?.firstFrameAt !== undefined;
     return {
       id: this.id,
-      status: this.#status,
-      since: this.#since,
+      ...this.#standing.value,
       fps: flowing ? watch.fps : 0,
       ...(flowing ? { frameAgeMs: Math.max(0, now - watch.progressAt) } : {}),
-      reconnects: Math.max(0, this.#counts.decoders - 1),
-      stalls: this.#counts.stalls,
-      frozen: this.#counts.frozen,
-      drifts: this.#counts.drifts,
-      overshoots: this.#counts.overshoots,
-      ...(this.#lastError === undefined ? {} : { lastError: this.#lastError }),
     };
   }
 
@@ -178,12 +154,17 @@ export class Camera implements AsyncDisposable {
       if (this.#isOver(end)) break;
       if (stable) attempt = 0;
       const waitMs = this.#waitMs(attempt, end.code);
-      this.#deps.log.warn(
-        { code: end.code, detail: end.detail, attempt, waitMs: Math.round(waitMs) },
-        "camera lost; will reconnect",
-      );
+      this.#logLoss(end.code, end.detail, attempt, waitMs);
       await this.#deps.clock.sleep(waitMs, signal);
     }
+  }
+
+  /** Once per cause: a camera that is away for weeks must not fill the journal. */
+  #logLoss(code: CameraErrorCode, detail: string, attempt: number, waitMs: number): void {
+    const { log } = this.#deps;
+    const write = attempt > 0 && code === this.#loggedLoss ? log.debug : log.warn;
+    this.#loggedLoss = code;
+    write({ code, detail, attempt, waitMs: Math.round(waitMs) }, "camera lost; will reconnect");
   }
 
   /** A file that does not loop has been played. */
@@ -199,11 +180,14 @@ export class Camera implements AsyncDisposable {
   /** One decoder, from its start to its end. */
   async #runOnce(signal: AbortSignal): Promise<End> {
     const { clock, runtimeDirectory, frames } = this.#deps;
-    this.#counts.decoders += 1;
-    const name = `${this.id}-${this.#counts.decoders}`;
+    const name = `${this.id}-${this.#standing.decoderStarts()}`;
+    // A camera that is away for weeks is tried a million times: nothing may stay on the signal.
+    const over = new AbortController();
+    using _over = disposer(() => over.abort());
     const aborted = new Promise<End>((resolve) => {
       if (signal.aborted) resolve({ kind: "aborted" });
-      signal.addEventListener("abort", () => resolve({ kind: "aborted" }), { once: true });
+      const onAbort = (): void => resolve({ kind: "aborted" });
+      signal.addEventListener("abort", onAbort, { once: true, signal: over.signal });
     });
     try {
       const command = (socketPath: string) =>
@@ -266,17 +250,12 @@ export class Camera implements AsyncDisposable {
     this.#decoder = undefined;
     this.#watch = undefined;
     this.#restart = () => undefined;
-    if (end.kind === "ended") {
-      this.#lastError = end.code;
-      if (end.code === "stalled") this.#counts.stalls += 1;
-      if (end.code === "frozen") this.#counts.frozen += 1;
-      if (end.code === "drifted") this.#counts.drifts += 1;
-      if (end.code === "overshot") this.#counts.overshoots += 1;
-      if (watch?.moved === true) this.#frozenStreak = 0;
-      if (end.code === "frozen")
-        this.#frozenStreak = Math.min(this.#frozenStreak + 1, FROZEN_DOUBLINGS_MAX);
+    const code = end.kind === "ended" ? end.code : undefined;
+    if (watch?.moved === true) this.#frozenStreak = 0;
+    if (code === "frozen") {
+      this.#frozenStreak = Math.min(this.#frozenStreak + 1, FROZEN_DOUBLINGS_MAX);
     }
-    this.#setStatus("offline");
+    if (this.#standing.decoderEnded(code)) this.#tell();
     return watch?.firstFrameAt !== undefined && now - watch.firstFrameAt >= STABLE_MS;
   }
 
@@ -288,8 +267,7 @@ export class Camera implements AsyncDisposable {
     this.#watch = state;
     if (state.firstFrameAt !== undefined) {
       if (state.moved) this.#frozenStreak = 0;
-      this.#lastError = undefined;
-      this.#setStatus(this.#flowingStatus(state, now, limits));
+      if (this.#standing.framesFlow(this.#flowingStatus(state, now, limits))) this.#tell();
     }
     if (verdict.kind === "restart") this.#restart(verdict.reason);
   }
@@ -332,28 +310,9 @@ export class Camera implements AsyncDisposable {
     });
   }
 
-  #setStatus(status: CameraStatus): void {
-    if (status !== this.#status) {
-      this.#deps.log.info(
-        {
-          from: this.#status,
-          to: status,
-          ...(this.#lastError === undefined ? {} : { code: this.#lastError }),
-        },
-        "camera status",
-      );
-      this.#status = status;
-      this.#since = this.#deps.clock.epochMs();
-    }
-    const report = this.#report();
-    if (report === this.#lastReport) return;
-    this.#lastReport = report;
+  #tell(): void {
     const state = this.state();
     for (const listener of this.#listeners) listener(state);
-  }
-
-  #report(): string {
-    return JSON.stringify([this.#status, this.#counts, this.#lastError]);
   }
 }
 

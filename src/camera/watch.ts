@@ -2,6 +2,7 @@
  * Is the stream of one decoder well? A reducer over what vision reports and how time passes. Judges by
  * evidence only: while vision is silent, nothing is held against the camera.
  */
+import { CLOCK_SKEW } from "../frame/stream-time.ts";
 import type { MonotonicMs } from "../lib/brand.ts";
 import type { CameraHealthMessage } from "../observation/messages.ts";
 
@@ -55,8 +56,6 @@ export interface WatchState {
   readonly moved: boolean;
 }
 
-/** A camera's crystal may be this much off ours: such a drift is no latency. */
-const CLOCK_SKEW = 100e-6;
 const DRIFT_STRIKES = 2;
 const OVERSHOOT_STRIKES = 3;
 /** Vision reports every second; older news is no news. */
