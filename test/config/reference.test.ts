@@ -7,7 +7,7 @@ import { printConfig } from "../../src/config/print.ts";
 import { referencePage, referenceSchema } from "../../src/config/reference.ts";
 import type { Config } from "../../src/config/schema.ts";
 
-const REGENERATE = "run: scripts/node src/config/write-reference.ts";
+const REGENERATE = "run: scripts/node src/config/write-reference.ts && npm run format";
 const committed = (name: string): Promise<string> =>
   readFile(new URL(`../../config/${name}`, import.meta.url), "utf8");
 const MINIMAL = "mqtt: { site: hq, device: lobby, url: 'mqtts://broker.example' }\n";
@@ -22,9 +22,17 @@ const configOf = (more = ""): Config => {
   };
 };
 
+/** The formatter pads tables and breaks lists; what they say is compared. */
+const plain = (page: string): string =>
+  page
+    .replaceAll(/ +/g, " ")
+    .replaceAll(/\| ?-+ ?(?=\|)/g, "|---")
+    .replaceAll(/\n+/g, "\n");
+
 test("the committed reference is the schema's", async () => {
-  assert.equal(await committed("README.md"), referencePage(), REGENERATE);
-  assert.equal(await committed("ostiary.schema.json"), referenceSchema(), REGENERATE);
+  assert.equal(plain(await committed("README.md")), plain(referencePage()), REGENERATE);
+  const schema: unknown = JSON.parse(await committed("ostiary.schema.json"));
+  assert.deepEqual(schema, JSON.parse(referenceSchema()), REGENERATE);
 });
 
 test("the reference names keys deep inside lists and maps", () => {

@@ -1,13 +1,13 @@
 /** The real dispatcher over the real store, with a vision that knows faces by a number in the picture. */
 import { randomBytes } from "node:crypto";
+import { ControlOptions } from "../../../src/config/control-options.ts";
 import { Dispatcher } from "../../../src/control/dispatcher.ts";
 import { EnrolmentSessions } from "../../../src/control/enrolment-sessions.ts";
-import { ControlOptions } from "../../../src/control/options.ts";
-import { cosineOf } from "../../../src/embedding/embedding.ts";
 import { EnrolmentOptions } from "../../../src/enrolment/options.ts";
 import type { Gallery } from "../../../src/gallery/index-port.ts";
 import { cosine } from "../../../src/lib/brand.ts";
 import type { Log } from "../../../src/lib/log.ts";
+import { cosineOf } from "../../../src/lib/vector.ts";
 import { VisionOptions } from "../../../src/observation/messages.ts";
 import { deviceKeyOf } from "../../../src/store/device-key.ts";
 import { StoreLimits } from "../../../src/store/limits.ts";

@@ -96,7 +96,14 @@ export const STEPS: readonly Step[] = SCRIPT.map(({ name, args }, index) => ({
 }));
 
 /** `EXPECTED[n]`: after the first n steps. */
-export const EXPECTED: readonly Expected[] = SCRIPT.reduce<readonly Expected[]>(
-  (states, { effect }) => [...states, effect(states.at(-1) as Expected)],
-  [{ identities: {}, events: 0 }],
-);
+export const EXPECTED: readonly Expected[] = statesOf({ identities: {}, events: 0 });
+
+function statesOf(first: Expected): readonly Expected[] {
+  const states = [first];
+  let state = first;
+  for (const { effect } of SCRIPT) {
+    state = effect(state);
+    states.push(state);
+  }
+  return states;
+}

@@ -1,11 +1,10 @@
 /** A store in memory and a vision that sees what it is told to, for commands without SQLite or models. */
 
+import { ControlOptions } from "../../../src/config/control-options.ts";
 import type { CollectedFrame, CommandDeps, VisionPort } from "../../../src/control/deps.ts";
 import { Dispatcher } from "../../../src/control/dispatcher.ts";
 import { EnrolmentSessions } from "../../../src/control/enrolment-sessions.ts";
-import { ControlOptions } from "../../../src/config/control-options.ts";
 import type { AccessRules } from "../../../src/decision/rules.ts";
-import { cosineOf } from "../../../src/lib/vector.ts";
 import { EnrolmentOptions } from "../../../src/enrolment/options.ts";
 import type { Identity } from "../../../src/gallery/identity.ts";
 import type { CommandInbox } from "../../../src/gallery/inbox.ts";
@@ -26,6 +25,7 @@ import {
 } from "../../../src/lib/brand.ts";
 import type { Clock } from "../../../src/lib/clock.ts";
 import type { Answer } from "../../../src/lib/envelope.ts";
+import { cosineOf } from "../../../src/lib/vector.ts";
 import {
   type AnalysedFace,
   type ImageAnalysis,
