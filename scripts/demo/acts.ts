@@ -44,12 +44,16 @@ export async function playActs(deps: ActDeps): Promise<readonly ActResult[]> {
   const back = stage.kind === "live" ? ": step away, then come back" : "";
   view.act(`1/5  a stranger walks up${ask}`);
   acts.push(await walk(deps, "a stranger is denied as unknown", "unknown"));
-  view.act(`2/5  the administrator enrols this person by a signed MQTT command${stage.kind === "live" ? ": look into the camera, turn your head a little" : ""}`);
+  view.act(
+    `2/5  the administrator enrols this person by a signed MQTT command${stage.kind === "live" ? ": look into the camera, turn your head a little" : ""}`,
+  );
   acts.push(await enrol(deps));
   view.act(`3/5  the same person walks up${back}`);
   acts.push(await walk(deps, "the enrolled person is granted", "granted"));
   view.act("4/5  the administrator erases this person");
-  acts.push(await command(deps, "erased by a signed MQTT command", "identity/erase", { id: PERSON }));
+  acts.push(
+    await command(deps, "erased by a signed MQTT command", "identity/erase", { id: PERSON }),
+  );
   view.act(`5/5  the same person walks up once more${back}`);
   acts.push(await walk(deps, "the erased person is denied again", "unknown"));
   view.act("the end");
@@ -57,7 +61,11 @@ export async function playActs(deps: ActDeps): Promise<readonly ActResult[]> {
 }
 
 /** One entrance, watched to its end: a grant that should not be fails the act whenever it comes. */
-async function walk(deps: ActDeps, name: string, wanted: "unknown" | "granted"): Promise<ActResult> {
+async function walk(
+  deps: ActDeps,
+  name: string,
+  wanted: "unknown" | "granted",
+): Promise<ActResult> {
   const { decisions, stage, clock, signal } = deps;
   if (stage.kind === "live") await clock.sleep(LIVE_PAUSE_MS, signal);
   const from = clock.monotonicMs();
@@ -72,7 +80,8 @@ async function walk(deps: ActDeps, name: string, wanted: "unknown" | "granted"):
   while (clock.monotonicMs() - from < stage.walkMs && !signal.aborted) {
     const heard = decisions.since(from);
     const wrong = heard.find(isWrong);
-    if (wrong !== undefined) return { name, ok: false, detail: `the door was granted to ${wrong.identity ?? "somebody"}` };
+    if (wrong !== undefined)
+      return { name, ok: false, detail: `the door was granted to ${wrong.identity ?? "somebody"}` };
     met ??= heard.find(isWanted);
     if (met !== undefined && stage.kind === "live") break;
     await clock.sleep(LOOK_MS, signal);
@@ -80,7 +89,8 @@ async function walk(deps: ActDeps, name: string, wanted: "unknown" | "granted"):
   signal.throwIfAborted();
   if (met === undefined) return { name, ok: false, detail: missed(decisions.since(from)) };
   const latencyMs = await decisions.latencyOf(met.id);
-  const detail = latencyMs === undefined ? "" : `${Math.round(latencyMs)} ms after the first usable frame`;
+  const detail =
+    latencyMs === undefined ? "" : `${Math.round(latencyMs)} ms after the first usable frame`;
   return { name, ok: true, detail, ...(latencyMs === undefined ? {} : { latencyMs }) };
 }
 
@@ -92,14 +102,24 @@ function missed(heard: readonly HeardDecision[]): string {
 async function enrol(deps: ActDeps): Promise<ActResult> {
   const { stage } = deps;
   const name = "enrolled by signed MQTT commands";
-  const put = await command(deps, name, "identity/put", { id: PERSON, displayName: "Eileen Collins", groups: [GROUP] });
+  const put = await command(deps, name, "identity/put", {
+    id: PERSON,
+    displayName: "Eileen Collins",
+    groups: [GROUP],
+  });
   if (!put.ok) return put;
-  if (stage.portrait === undefined) return command(deps, name, "enrolment/start", { id: PERSON, cameraId: CAMERA });
+  if (stage.portrait === undefined)
+    return command(deps, name, "enrolment/start", { id: PERSON, cameraId: CAMERA });
   const image = Buffer.from(await stage.portrait()).toString("base64");
   return command(deps, name, "enrolment/add-image", { id: PERSON, image });
 }
 
-async function command(deps: ActDeps, name: string, cmd: string, args: unknown): Promise<ActResult> {
+async function command(
+  deps: ActDeps,
+  name: string,
+  cmd: string,
+  args: unknown,
+): Promise<ActResult> {
   const { commands, view, clock, signal } = deps;
   const from = clock.monotonicMs();
   let last: Answer | undefined;
@@ -107,6 +127,9 @@ async function command(deps: ActDeps, name: string, cmd: string, args: unknown):
     last = answer;
     if (answer.ok && !isFinal(answer)) view.fact("enrolment", JSON.stringify(answer.progress));
   }
-  const detail = last?.ok === true ? `${cmd} answered in ${Math.round(clock.monotonicMs() - from)} ms` : `${cmd}: ${last?.error.message ?? "no answer"}`;
+  const detail =
+    last?.ok === true
+      ? `${cmd} answered in ${Math.round(clock.monotonicMs() - from)} ms`
+      : `${cmd}: ${last?.error.message ?? "no answer"}`;
   return { name, ok: last?.ok === true, detail };
 }

@@ -8,7 +8,11 @@ export interface Broker {
   readonly url: string;
 }
 
-export async function startBroker(children: Children, directory: string, signal: AbortSignal): Promise<Broker> {
+export async function startBroker(
+  children: Children,
+  directory: string,
+  signal: AbortSignal,
+): Promise<Broker> {
   const port = await freePort();
   const config = join(directory, "mosquitto.conf");
   // Anonymous is fine here: what opens a door is signed, and only this machine can connect.

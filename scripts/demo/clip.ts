@@ -30,18 +30,35 @@ export async function findPortrait(root: string): Promise<string> {
   const lib = join(root, ".venv/lib");
   for (const version of await readdir(lib).catch(() => [])) {
     const path = join(lib, version, "site-packages/skimage/data/astronaut.png");
-    if (await access(path).then(() => true, () => false)) return path;
+    if (
+      await access(path).then(
+        () => true,
+        () => false,
+      )
+    )
+      return path;
   }
-  throw new Fault("portrait_missing", "the sample portrait of scikit-image is missing: run scripts/setup.sh");
+  throw new Fault(
+    "portrait_missing",
+    "the sample portrait of scikit-image is missing: run scripts/setup.sh",
+  );
 }
 
 /** @returns paths of new files in `directory`: H.264 without B-frames, a keyframe a second */
-export async function makeClips(portrait: string, directory: string, signal: AbortSignal): Promise<Clips> {
+export async function makeClips(
+  portrait: string,
+  directory: string,
+  signal: AbortSignal,
+): Promise<Clips> {
   const idle = join(directory, "idle.mp4");
   const walk = join(directory, "walk.mp4");
   await Promise.all([
     encode(["-filter_complex", `${corridor(IDLE_SECONDS)}[out]`], idle, signal),
-    encode(["-loop", "1", "-framerate", String(FPS), "-i", portrait, "-filter_complex", walkGraph()], walk, signal),
+    encode(
+      ["-loop", "1", "-framerate", String(FPS), "-i", portrait, "-filter_complex", walkGraph()],
+      walk,
+      signal,
+    ),
   ]);
   return { idle, walk, portrait };
 }
@@ -63,13 +80,44 @@ function walkGraph(): string {
 }
 
 async function encode(input: readonly string[], file: string, signal: AbortSignal): Promise<void> {
-  const output = ["-map", "[out]", "-c:v", "libx264", "-preset", "veryfast", "-profile:v", "baseline", "-bf", "0"];
+  const output = [
+    "-map",
+    "[out]",
+    "-c:v",
+    "libx264",
+    "-preset",
+    "veryfast",
+    "-profile:v",
+    "baseline",
+    "-bf",
+    "0",
+  ];
   const seconds = file.endsWith("walk.mp4") ? WALK_SECONDS : IDLE_SECONDS;
-  const rest = ["-g", String(FPS), "-pix_fmt", "yuv420p", "-crf", "27", "-r", String(FPS), "-t", String(seconds), "-y", file];
+  const rest = [
+    "-g",
+    String(FPS),
+    "-pix_fmt",
+    "yuv420p",
+    "-crf",
+    "27",
+    "-r",
+    String(FPS),
+    "-t",
+    String(seconds),
+    "-y",
+    file,
+  ];
   try {
-    await execute("ffmpeg", ["-nostdin", "-loglevel", "error", ...input, ...output, ...rest], { signal, maxBuffer: 1 << 20 });
+    await execute("ffmpeg", ["-nostdin", "-loglevel", "error", ...input, ...output, ...rest], {
+      signal,
+      maxBuffer: 1 << 20,
+    });
   } catch (cause) {
     if (signal.aborted) throw cause;
-    throw new Fault("clip_failed", "ffmpeg could not make the demo's clip: is it installed with libx264? Run scripts/setup.sh", { cause });
+    throw new Fault(
+      "clip_failed",
+      "ffmpeg could not make the demo's clip: is it installed with libx264? Run scripts/setup.sh",
+      { cause },
+    );
   }
 }

@@ -36,13 +36,23 @@ export async function startDaemon(children: Children, options: DaemonOptions): P
   const key = await writeNewKey(join(scratch, "keys"), "administrator");
   const deviceKey = join(scratch, "keys/device.key");
   await writeFile(deviceKey, randomBytes(32), { mode: 0o600 });
-  const paths = { state: join(scratch, "state"), runtime: join(scratch, "run"), pack: pack.directory, deviceKey };
+  const paths = {
+    state: join(scratch, "state"),
+    runtime: join(scratch, "run"),
+    pack: pack.directory,
+    deviceKey,
+  };
   await Promise.all([paths.state, paths.runtime].map((path) => mkdir(path, { mode: 0o700 })));
   const config = {
     mqtt: { site: SITE, device: DEVICE, url: brokerUrl },
     cameras: [{ id: CAMERA, url: cameraUrl, fps: 10 }],
-    access: { groups: [GROUP], doors: [{ id: DOOR, cameras: [CAMERA], allow: { [GROUP]: ["always"] } }] },
-    control: { keys: [{ name: "demo administrator", publicKey: key.publicKey, role: "administrator" }] },
+    access: {
+      groups: [GROUP],
+      doors: [{ id: DOOR, cameras: [CAMERA], allow: { [GROUP]: ["always"] } }],
+    },
+    control: {
+      keys: [{ name: "demo administrator", publicKey: key.publicKey, role: "administrator" }],
+    },
     ...(pack.calibrated ? {} : { match: { cosineMin: UNCALIBRATED_COSINE_MIN } }),
     paths,
   };

@@ -10,7 +10,9 @@ const Status = z.object({
   deviceKey: z.object({ kid: z.string(), publicKey: z.string() }),
   broker: z.object({ connected: z.boolean() }),
   doorkeeper: z.object({ tracks: z.number() }),
-  cameras: z.array(z.object({ status: z.string(), fps: z.number(), frameAgeMs: z.number().optional() })),
+  cameras: z.array(
+    z.object({ status: z.string(), fps: z.number(), frameAgeMs: z.number().optional() }),
+  ),
 });
 export type Status = z.infer<typeof Status>;
 
@@ -44,7 +46,12 @@ export class Device implements Disposable {
 
   async status(signal: AbortSignal): Promise<Status> {
     this.#asked += 1;
-    const answer = await this.#client.ask("device/status", {}, { id: `demo-status-${this.#asked}` }, signal);
+    const answer = await this.#client.ask(
+      "device/status",
+      {},
+      { id: `demo-status-${this.#asked}` },
+      signal,
+    );
     if (!answer.ok) throw new Fault(answer.error.code, answer.error.message);
     return Status.parse(answer.data);
   }
@@ -55,9 +62,17 @@ export class Device implements Disposable {
     for (;;) {
       const status = await this.status(signal);
       onStatus(status);
-      if (status.provider !== null && status.broker.connected && status.cameras[0]?.status === "online") return status;
+      if (
+        status.provider !== null &&
+        status.broker.connected &&
+        status.cameras[0]?.status === "online"
+      )
+        return status;
       if (this.#clock.monotonicMs() > until) {
-        throw new Fault("not_ready", `the camera is ${status.cameras[0]?.status ?? "missing"} after ${START_MS / 1000} s: check its address and that it is reachable`);
+        throw new Fault(
+          "not_ready",
+          `the camera is ${status.cameras[0]?.status ?? "missing"} after ${START_MS / 1000} s: check its address and that it is reachable`,
+        );
       }
       await this.#clock.sleep(POLL_MS, signal);
     }

@@ -58,7 +58,12 @@ export class Feed implements AsyncDisposable {
     this.#keys = new KeyRing([options.publicKey]);
   }
 
-  static async open(options: FeedOptions, clock: Clock, listener: FeedListener, signal: AbortSignal): Promise<Feed> {
+  static async open(
+    options: FeedOptions,
+    clock: Clock,
+    listener: FeedListener,
+    signal: AbortSignal,
+  ): Promise<Feed> {
     const feed = new Feed(options, clock, listener);
     const topics = topicsOf(addressOf(options.mqtt));
     const session = await Session.open(
@@ -100,7 +105,11 @@ export class Feed implements AsyncDisposable {
     this.#verified += 1;
     this.#arrived.set(verdict.decision.id, arrivedMs);
     const shown = Shown.safeParse(payloadOf(bytes, this.#keys));
-    this.#listener.onDecision({ ...verdict.decision, arrivedMs, scoreBand: shown.success ? shown.data.scoreBand : "" });
+    this.#listener.onDecision({
+      ...verdict.decision,
+      arrivedMs,
+      scoreBand: shown.success ? shown.data.scoreBand : "",
+    });
   }
 
   #event(bytes: Buffer): void {
@@ -108,7 +117,8 @@ export class Feed implements AsyncDisposable {
     if (!event.success) return;
     const { id, firstUsableAt } = event.data.body;
     const arrivedMs = this.#arrived.get(id);
-    if (arrivedMs !== undefined && firstUsableAt !== undefined) this.#listener.onLatency(id, arrivedMs - firstUsableAt);
+    if (arrivedMs !== undefined && firstUsableAt !== undefined)
+      this.#listener.onLatency(id, arrivedMs - firstUsableAt);
   }
 }
 

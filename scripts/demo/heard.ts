@@ -1,7 +1,8 @@
 /** The decisions of this evening, on the screen and at hand for the acts. */
+
+import { epochMs } from "../../src/lib/brand.ts";
 import type { Clock } from "../../src/lib/clock.ts";
 import { rfc3339 } from "../../src/system/clock.ts";
-import { epochMs } from "../../src/lib/brand.ts";
 import type { Decisions } from "./acts.ts";
 import type { FeedListener, HeardDecision } from "./feed.ts";
 import type { View } from "./view.ts";
@@ -30,11 +31,13 @@ export class Heard implements Decisions, FeedListener {
     this.#latencies.set(decisionId, latencyMs);
   };
 
-  readonly since = (fromMs: number): readonly HeardDecision[] => this.#heard.filter(({ arrivedMs }) => arrivedMs >= fromMs);
+  readonly since = (fromMs: number): readonly HeardDecision[] =>
+    this.#heard.filter(({ arrivedMs }) => arrivedMs >= fromMs);
 
   readonly latencyOf = async (id: string): Promise<number | undefined> => {
     const until = this.#clock.monotonicMs() + EVENT_WAIT_MS;
-    while (!this.#latencies.has(id) && this.#clock.monotonicMs() < until) await this.#clock.sleep(LOOK_MS);
+    while (!this.#latencies.has(id) && this.#clock.monotonicMs() < until)
+      await this.#clock.sleep(LOOK_MS);
     return this.#latencies.get(id);
   };
 

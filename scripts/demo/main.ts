@@ -15,14 +15,14 @@ import { createRandom } from "../../src/system/random.ts";
 import { playActs } from "./acts.ts";
 import { startBroker } from "./broker.ts";
 import { findPortrait, makeClips } from "./clip.ts";
-import { DEVICE, startDaemon, SITE } from "./daemon.ts";
+import { DEVICE, SITE, startDaemon } from "./daemon.ts";
 import { Device, type Status } from "./device.ts";
 import { Feed } from "./feed.ts";
 import { Heard } from "./heard.ts";
 import { type DemoPack, findPack } from "./pack.ts";
 import { Children } from "./processes.ts";
 import { startRtspCamera } from "./rtsp-camera.ts";
-import { type Stage, clipStage, liveStage } from "./stage.ts";
+import { clipStage, liveStage, type Stage } from "./stage.ts";
 import { summaryOf } from "./summary.ts";
 import { View } from "./view.ts";
 
@@ -59,25 +59,48 @@ export interface DemoFacts {
   readonly refused: number;
 }
 
-async function play({ args, terminal, signal }: CommandContext, scratch: string, children: Children, view: View) {
+async function play(
+  { args, terminal, signal }: CommandContext,
+  scratch: string,
+  children: Children,
+  view: View,
+) {
   const given = args.optional("camera");
   view.act("setting the stage");
-  const where = { root: ROOT, given: args.optional("pack"), shared: terminal.env["OSTIARY_SHARED"], scratch };
+  const where = {
+    root: ROOT,
+    given: args.optional("pack"),
+    shared: terminal.env["OSTIARY_SHARED"],
+    scratch,
+  };
   const [pack, broker, stage] = await Promise.all([
     findPack(where, children),
     startBroker(children, scratch, signal),
     given === undefined ? builtInStage(scratch, children, signal) : liveStage(given),
   ]);
   view.fact("models", `${pack.id}: ${pack.origin}`);
-  if (!pack.calibrated) view.fact("warning", "this pack has no calibration: the demo sets a fixed threshold instead");
+  if (!pack.calibrated)
+    view.fact("warning", "this pack has no calibration: the demo sets a fixed threshold instead");
   view.fact("broker", `Mosquitto of the demo's own, ${broker.url}`);
   view.fact("video", stage.description);
-  const daemon = await startDaemon(children, { root: ROOT, scratch, brokerUrl: broker.url, cameraUrl: stage.url, pack });
+  const daemon = await startDaemon(children, {
+    root: ROOT,
+    scratch,
+    brokerUrl: broker.url,
+    cameraUrl: stage.url,
+    pack,
+  });
   const died = daemon.child.ended.then((code): never => {
     signal.throwIfAborted();
-    throw new Fault("daemon_died", `the daemon ended (${code}): ${lastLine(daemon.child.output())}`);
+    throw new Fault(
+      "daemon_died",
+      `the daemon ended (${code}): ${lastLine(daemon.child.output())}`,
+    );
   });
-  return Promise.race([died, perform({ scratch, brokerUrl: broker.url, keyFile: daemon.keyFile, pack, stage, view }, signal)]);
+  return Promise.race([
+    died,
+    perform({ scratch, brokerUrl: broker.url, keyFile: daemon.keyFile, pack, stage, view }, signal),
+  ]);
 }
 
 interface Cast {
@@ -89,13 +112,17 @@ interface Cast {
   readonly view: View;
 }
 
-async function perform({ scratch, brokerUrl, keyFile, pack, stage, view }: Cast, signal: AbortSignal) {
+async function perform(
+  { scratch, brokerUrl, keyFile, pack, stage, view }: Cast,
+  signal: AbortSignal,
+) {
   const clock = createClock();
   const random = createRandom();
   const showCamera = (status: Status): void => {
     const [camera] = status.cameras;
     const age = camera?.frameAgeMs === undefined ? "" : ` · frame age ${camera.frameAgeMs} ms`;
-    const people = status.doorkeeper.tracks === 0 ? "nobody" : `${status.doorkeeper.tracks} person(s)`;
+    const people =
+      status.doorkeeper.tracks === 0 ? "nobody" : `${status.doorkeeper.tracks} person(s)`;
     view.camera(camera?.status ?? "missing", `· ${camera?.fps ?? 0} fps${age} · ${people} in view`);
   };
   using device = await Device.connect(scratch, clock, signal);
@@ -103,21 +130,42 @@ async function perform({ scratch, brokerUrl, keyFile, pack, stage, view }: Cast,
   view.fact("inference", provider ?? "none");
   const mqtt = MqttOptions.parse({ url: brokerUrl, site: SITE, device: DEVICE });
   const heard = new Heard(clock, view);
-  await using feed = await Feed.open({ mqtt, publicKey: deviceKey.publicKey }, clock, heard, signal);
+  await using feed = await Feed.open(
+    { mqtt, publicKey: deviceKey.publicKey },
+    clock,
+    heard,
+    signal,
+  );
   const signer = await readSigner(keyFile);
-  await using commands = await CommandClient.open(mqtt, { clock, signer, newId: () => random.id(clock.epochMs()) }, signal);
+  await using commands = await CommandClient.open(
+    mqtt,
+    { clock, signer, newId: () => random.id(clock.epochMs()) },
+    signal,
+  );
   const done = new AbortController();
   const watching = device.watch(showCamera, AbortSignal.any([signal, done.signal]));
-  const acts = await playActs({ decisions: heard, commands, stage, view, clock, signal }).finally(() => done.abort());
+  const acts = await playActs({ decisions: heard, commands, stage, view, clock, signal }).finally(
+    () => done.abort(),
+  );
   await watching;
-  const facts: DemoFacts = { packId: pack.id, models: pack.origin, provider: provider ?? "none", verified: feed.verified, refused: feed.refused };
+  const facts: DemoFacts = {
+    packId: pack.id,
+    models: pack.origin,
+    provider: provider ?? "none",
+    verified: feed.verified,
+    refused: feed.refused,
+  };
   return { acts, facts };
 }
 
 /** What a daemon says last is why it ended. */
 const lastLine = (output: string): string => output.split("\n").at(-1) || "it said nothing";
 
-async function builtInStage(scratch: string, children: Children, signal: AbortSignal): Promise<Stage> {
+async function builtInStage(
+  scratch: string,
+  children: Children,
+  signal: AbortSignal,
+): Promise<Stage> {
   const clips = await makeClips(await findPortrait(ROOT), scratch, signal);
   return clipStage(await startRtspCamera(children, clips, ROOT), clips);
 }

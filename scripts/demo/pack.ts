@@ -24,7 +24,10 @@ export async function findPack(where: Where, children: Children): Promise<DemoPa
   if (where.given !== undefined) return described(resolve(where.given), "given by --pack");
   const bundled = (await bundledPacks())[0];
   if (bundled !== undefined) return described(bundled.directory, "bundled in models/");
-  return described(await importedPack(where, children), "no pack is bundled yet: imported from $OSTIARY_SHARED, third-party weights, not for a door");
+  return described(
+    await importedPack(where, children),
+    "no pack is bundled yet: imported from $OSTIARY_SHARED, third-party weights, not for a door",
+  );
 }
 
 async function described(directory: string, origin: string): Promise<DemoPack> {
@@ -38,13 +41,31 @@ async function importedPack(where: Where, children: Children): Promise<string> {
   const detector = join(models, "face_detection_yunet_2023mar.onnx");
   const embedder = join(models, "face-reidentification-retail-0095.onnx");
   for (const file of [detector, embedder]) {
-    if (await access(file).then(() => false, () => true)) {
-      throw refused("no_models", `the demo needs models: no pack is bundled in models/ and ${file} does not exist; set OSTIARY_SHARED, or give --pack`);
+    if (
+      await access(file).then(
+        () => false,
+        () => true,
+      )
+    ) {
+      throw refused(
+        "no_models",
+        `the demo needs models: no pack is bundled in models/ and ${file} does not exist; set OSTIARY_SHARED, or give --pack`,
+      );
     }
   }
   const out = join(where.scratch, "pack");
-  const files = ["--detector", detector, "--embedder", embedder, "--preset", "retail-0095", "--out", out];
+  const files = [
+    "--detector",
+    detector,
+    "--embedder",
+    embedder,
+    "--preset",
+    "retail-0095",
+    "--out",
+    out,
+  ];
   const child = children.start(join(where.root, "scripts/ostiary"), ["models", "import", ...files]);
-  if ((await child.ended) !== 0) throw refused("import_failed", `models import failed: ${child.output()}`);
+  if ((await child.ended) !== 0)
+    throw refused("import_failed", `models import failed: ${child.output()}`);
   return out;
 }

@@ -75,7 +75,8 @@ export class Children implements AsyncDisposable {
 
 function signalGroup(child: Child, signal: NodeJS.Signals): void {
   const { pid } = child.process;
-  if (pid === undefined || child.process.exitCode !== null || child.process.signalCode !== null) return;
+  if (pid === undefined || child.process.exitCode !== null || child.process.signalCode !== null)
+    return;
   try {
     process.kill(-pid, signal);
   } catch {
@@ -90,13 +91,20 @@ export async function freePort(): Promise<number> {
     server.once("error", reject);
     server.listen(0, "127.0.0.1", () => {
       const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+      server.close(() =>
+        resolve(typeof address === "object" && address !== null ? address.port : 0),
+      );
     });
   });
 }
 
 /** @throws Fault `child_failed` when the child ends before, or the time passes */
-export async function untilListening(port: number, child: Child, what: string, signal: AbortSignal): Promise<void> {
+export async function untilListening(
+  port: number,
+  child: Child,
+  what: string,
+  signal: AbortSignal,
+): Promise<void> {
   for (let tries = 0; tries < 100; tries += 1) {
     signal.throwIfAborted();
     if (child.process.exitCode !== null) break;

@@ -24,7 +24,8 @@ const LIVE_WALK_MS = 90_000;
 export function clipStage(camera: RtspCamera, clips: Clips): Stage {
   return {
     url: camera.url,
-    description: "a clip of the public-domain portrait of astronaut Eileen Collins (NASA), over RTSP on loopback",
+    description:
+      "a clip of the public-domain portrait of astronaut Eileen Collins (NASA), over RTSP on loopback",
     kind: "clip",
     enter: () => camera.play(clips.walk),
     walkMs: CLIP_WALK_MS,
@@ -34,5 +35,12 @@ export function clipStage(camera: RtspCamera, clips: Clips): Stage {
 
 export function liveStage(url: string): Stage {
   const host = /^rtsps?:/.test(url) && URL.canParse(url) ? new URL(url).host : url;
-  return { url, description: `your camera at ${host}`, kind: "live", enter: () => undefined, walkMs: LIVE_WALK_MS, portrait: undefined };
+  return {
+    url,
+    description: `your camera at ${host}`,
+    kind: "live",
+    enter: () => undefined,
+    walkMs: LIVE_WALK_MS,
+    portrait: undefined,
+  };
 }

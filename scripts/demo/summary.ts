@@ -4,8 +4,13 @@ import type { DemoFacts } from "./main.ts";
 
 export function summaryOf(acts: readonly ActResult[], facts: DemoFacts): string {
   const lines = acts.map((act) => `  ${act.ok ? "✓" : "✗"} ${act.name.padEnd(44)} ${act.detail}`);
-  const latencies = acts.flatMap((act) => (act.latencyMs === undefined ? [] : [act.latencyMs])).toSorted((a, b) => a - b);
-  const latency = latencies.length === 0 ? "no decision was timed" : `${latencies.map((ms) => `${Math.round(ms)} ms`).join(", ")}`;
+  const latencies = acts
+    .flatMap((act) => (act.latencyMs === undefined ? [] : [act.latencyMs]))
+    .toSorted((a, b) => a - b);
+  const latency =
+    latencies.length === 0
+      ? "no decision was timed"
+      : `${latencies.map((ms) => `${Math.round(ms)} ms`).join(", ")}`;
   return [
     "",
     ...lines,

@@ -13,7 +13,15 @@ export interface DecisionRow {
 }
 
 const ROWS_SHOWN = 8;
-const HEAD = ["time", "door", "decision", "reason", "who", "score", "first usable frame → decision here"] as const;
+const HEAD = [
+  "time",
+  "door",
+  "decision",
+  "reason",
+  "who",
+  "score",
+  "first usable frame → decision here",
+] as const;
 const WIDTHS = [13, 10, 9, 16, 12, 6, 0] as const;
 
 export class View {
@@ -31,7 +39,8 @@ export class View {
   fact(name: string, text: string): void {
     if (this.#facts.get(name) === text) return;
     this.#facts.set(name, text);
-    if (!this.#terminal.interactive && name !== "camera") this.#terminal.error(`${name.padEnd(9)} ${text}\n`);
+    if (!this.#terminal.interactive && name !== "camera")
+      this.#terminal.error(`${name.padEnd(9)} ${text}\n`);
     this.#draw();
   }
 
@@ -39,7 +48,8 @@ export class View {
   camera(state: string, detail: string): void {
     const before = this.#facts.get("camera")?.split(" ")[0];
     this.#facts.set("camera", `${state} ${detail}`.trim());
-    if (!this.#terminal.interactive && before !== state) this.#terminal.error(`camera    ${state} ${detail}\n`);
+    if (!this.#terminal.interactive && before !== state)
+      this.#terminal.error(`camera    ${state} ${detail}\n`);
     this.#draw();
   }
 
@@ -67,7 +77,16 @@ export class View {
     if (!this.#terminal.interactive) return;
     const facts = [...this.#facts].map(([name, text]) => `  ${name.padEnd(9)} ${text}`);
     const rows = this.#rows.slice(-ROWS_SHOWN).map((row) => coloured(row, lineOf(cellsOf(row))));
-    const lines = ["\x1b[1mOstiary\x1b[0m · the door in front of you", ...facts, "", `  \x1b[1m▶ ${this.#act}\x1b[0m`, "", `  \x1b[2m${lineOf(HEAD)}\x1b[0m`, ...rows.map((line) => `  ${line}`), ""];
+    const lines = [
+      "\x1b[1mOstiary\x1b[0m · the door in front of you",
+      ...facts,
+      "",
+      `  \x1b[1m▶ ${this.#act}\x1b[0m`,
+      "",
+      `  \x1b[2m${lineOf(HEAD)}\x1b[0m`,
+      ...rows.map((line) => `  ${line}`),
+      "",
+    ];
     const up = this.#drawnLines > 0 ? `\x1b[${this.#drawnLines}A\r` : "";
     this.#terminal.error(`${up}\x1b[J${lines.join("\n")}\n`);
     this.#drawnLines = lines.length;
@@ -81,6 +100,10 @@ function cellsOf(row: DecisionRow): readonly string[] {
 }
 
 const lineOf = (cells: readonly string[]): string =>
-  cells.map((cell, i) => cell.padEnd(WIDTHS[i] ?? 0)).join(" ").trimEnd();
+  cells
+    .map((cell, i) => cell.padEnd(WIDTHS[i] ?? 0))
+    .join(" ")
+    .trimEnd();
 
-const coloured = (row: DecisionRow, text: string): string => `\x1b[${row.outcome === "grant" ? 32 : 31}m${text}\x1b[0m`;
+const coloured = (row: DecisionRow, text: string): string =>
+  `\x1b[${row.outcome === "grant" ? 32 : 31}m${text}\x1b[0m`;

@@ -4,7 +4,12 @@ import { EXIT, type ExitCode } from "./exit.ts";
 import { printJson, type Terminal } from "./terminal.ts";
 
 /** Prints an answer as it is. Refusals go to stderr, unless JSON was asked for. @returns the exit code it means */
-export function printAnswer(terminal: Terminal, answer: Answer, json: boolean, text: (data: unknown) => string): ExitCode {
+export function printAnswer(
+  terminal: Terminal,
+  answer: Answer,
+  json: boolean,
+  text: (data: unknown) => string,
+): ExitCode {
   if (json) printJson(terminal, { schema: 1, ...answer });
   else if (answer.ok) terminal.out(text(answer.data));
   else terminal.error(`ostiary: ${answer.error.message} (${answer.error.code})\n`);
@@ -12,4 +17,5 @@ export function printAnswer(terminal: Terminal, answer: Answer, json: boolean, t
 }
 
 /** Data of an answer whose shape is not worth a table: indented JSON. */
-export const plain = (data: unknown): string => (data === undefined ? "done\n" : `${JSON.stringify(data, null, 2)}\n`);
+export const plain = (data: unknown): string =>
+  data === undefined ? "done\n" : `${JSON.stringify(data, null, 2)}\n`;

@@ -26,7 +26,11 @@ export class Arguments {
   readonly #flags: ReadonlySet<string>;
   readonly #operands: readonly string[];
 
-  constructor(values: ReadonlyMap<string, readonly string[]>, flags: ReadonlySet<string>, operands: readonly string[]) {
+  constructor(
+    values: ReadonlyMap<string, readonly string[]>,
+    flags: ReadonlySet<string>,
+    operands: readonly string[],
+  ) {
     this.#values = values;
     this.#flags = flags;
     this.#operands = operands;
@@ -60,7 +64,8 @@ export class Arguments {
   number(name: string, min: number, max: number): number {
     const text = this.text(name);
     const value = text.trim() === "" ? Number.NaN : Number(text);
-    if (!(value >= min && value <= max)) throw usage(`--${name} must be a number from ${min} to ${max}, not "${text}"`);
+    if (!(value >= min && value <= max))
+      throw usage(`--${name} must be a number from ${min} to ${max}, not "${text}"`);
     return value;
   }
 }
@@ -77,8 +82,10 @@ export function parseArguments(argv: readonly string[], syntax: Syntax): Argumen
   for (const [name, spec] of Object.entries(syntax.options)) {
     const given = values.get(name);
     if (given === undefined && spec.fallback !== undefined) values.set(name, [spec.fallback]);
-    if (given === undefined && spec.required === true) throw usage(`--${name} ${spec.value ?? ""} is required`);
-    if (given !== undefined && given.length > 1 && spec.multiple !== true) throw usage(`--${name} is given ${given.length} times`);
+    if (given === undefined && spec.required === true)
+      throw usage(`--${name} ${spec.value ?? ""} is required`);
+    if (given !== undefined && given.length > 1 && spec.multiple !== true)
+      throw usage(`--${name} is given ${given.length} times`);
     if (given?.includes("") === true) throw usage(`--${name} is empty`);
   }
   const missing = syntax.operands[parsed.positionals.length];
@@ -91,7 +98,9 @@ export function parseArguments(argv: readonly string[], syntax: Syntax): Argumen
 function parsedBy(argv: readonly string[], syntax: Syntax) {
   const options = Object.fromEntries(
     Object.entries(syntax.options).map(([name, spec]) =>
-      spec.value === undefined ? [name, { type: "boolean" as const }] : [name, { type: "string" as const, multiple: true }],
+      spec.value === undefined
+        ? [name, { type: "boolean" as const }]
+        : [name, { type: "string" as const, multiple: true }],
     ),
   );
   try {
@@ -106,10 +115,23 @@ function parsedBy(argv: readonly string[], syntax: Syntax) {
 export function helpOf(syntax: Syntax, summary: string): string {
   const operands = syntax.operands.map((name) => ` ${name}`).join("");
   const rows = Object.entries(syntax.options).map(([name, spec]): [string, string] => {
-    const notes = [spec.required === true ? "required" : "", spec.multiple === true ? "may repeat" : "", spec.fallback === undefined ? "" : `default ${spec.fallback}`];
+    const notes = [
+      spec.required === true ? "required" : "",
+      spec.multiple === true ? "may repeat" : "",
+      spec.fallback === undefined ? "" : `default ${spec.fallback}`,
+    ];
     const note = notes.filter((part) => part !== "").join(", ");
-    return [`--${name}${spec.value === undefined ? "" : ` ${spec.value}`}`, note === "" ? spec.help : `${spec.help} (${note})`];
+    return [
+      `--${name}${spec.value === undefined ? "" : ` ${spec.value}`}`,
+      note === "" ? spec.help : `${spec.help} (${note})`,
+    ];
   });
   const width = Math.max(0, ...rows.map(([left]) => left.length));
-  return [`ostiary ${syntax.name}${operands} [options]`, summary, "", ...rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`), ""].join("\n");
+  return [
+    `ostiary ${syntax.name}${operands} [options]`,
+    summary,
+    "",
+    ...rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`),
+    "",
+  ].join("\n");
 }

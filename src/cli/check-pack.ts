@@ -16,27 +16,63 @@ export async function checkPack(config: Config): Promise<readonly Finding[]> {
   const directory = await packDirectoryOf(config);
   const what = "pack";
   if (directory === undefined) {
-    return [{ state: "fail", what, text: "no pack is configured and none is bundled", fix: "ostiary models import …, then set paths.pack" }];
+    return [
+      {
+        state: "fail",
+        what,
+        text: "no pack is configured and none is bundled",
+        fix: "ostiary models import …, then set paths.pack",
+      },
+    ];
   }
   const pack = await readPack(directory);
   if (pack === undefined) {
-    return [{ state: "fail", what, text: `${directory} holds no pack.json that this version understands`, fix: "set paths.pack to a pack's directory" }];
+    return [
+      {
+        state: "fail",
+        what,
+        text: `${directory} holds no pack.json that this version understands`,
+        fix: "set paths.pack to a pack's directory",
+      },
+    ];
   }
   for (const file of pack.files) {
     const problem = await problemOf(join(directory, file.name), file.sha256);
-    if (problem !== undefined) return [{ state: "fail", what, text: `${pack.id}: ${file.name} ${problem}`, fix: "get the pack again" }];
+    if (problem !== undefined)
+      return [
+        {
+          state: "fail",
+          what,
+          text: `${pack.id}: ${file.name} ${problem}`,
+          fix: "get the pack again",
+        },
+      ];
   }
-  const findings: Finding[] = [{ state: "ok", what, text: `${pack.id}, space ${pack.embedder.spaceId}` }];
-  if (pack.demoOnly) findings.push({ state: "warn", what, text: `${pack.id} is for demonstrations: its weights are not licensed or measured for a door` });
+  const findings: Finding[] = [
+    { state: "ok", what, text: `${pack.id}, space ${pack.embedder.spaceId}` },
+  ];
+  if (pack.demoOnly)
+    findings.push({
+      state: "warn",
+      what,
+      text: `${pack.id} is for demonstrations: its weights are not licensed or measured for a door`,
+    });
   if (pack.calibration === undefined && config.match.cosineMin === undefined) {
-    findings.push({ state: "fail", what, text: `${pack.id} has no calibration: every decision is a denial`, fix: "ostiary evaluate calibration, or set match.cosineMin" });
+    findings.push({
+      state: "fail",
+      what,
+      text: `${pack.id} has no calibration: every decision is a denial`,
+      fix: "ostiary evaluate calibration, or set match.cosineMin",
+    });
   }
   return findings;
 }
 
 async function problemOf(path: string, sha256: string): Promise<string | undefined> {
   try {
-    const actual = createHash("sha256").update(await readFile(path)).digest("hex");
+    const actual = createHash("sha256")
+      .update(await readFile(path))
+      .digest("hex");
     return actual === sha256 ? undefined : "is not the file that the pack names (checksum)";
   } catch (fault) {
     return `cannot be read (${codeOf(fault)})`;

@@ -7,13 +7,23 @@ import { Session } from "../mqtt/session.ts";
 import { createClock } from "../system/clock.ts";
 import type { Finding } from "./check.ts";
 
-export async function checkDecoders(config: Config, signal: AbortSignal): Promise<readonly Finding[]> {
-  const presets = [...new Set(config.cameras.filter((camera) => camera.enabled).map((camera) => camera.preset))];
+export async function checkDecoders(
+  config: Config,
+  signal: AbortSignal,
+): Promise<readonly Finding[]> {
+  const presets = [
+    ...new Set(config.cameras.filter((camera) => camera.enabled).map((camera) => camera.preset)),
+  ];
   return Promise.all(
     presets.map(async (preset): Promise<Finding> => {
       const probe = await probePreset(preset, signal);
       if (probe.kind === "ok") return { state: "ok", what: "decoder", text: `${preset} works` };
-      return { state: "fail", what: "decoder", text: `${preset}: ${probe.message}`, fix: "install what is missing, or choose preset: software" };
+      return {
+        state: "fail",
+        what: "decoder",
+        text: `${preset}: ${probe.message}`,
+        fix: "install what is missing, or choose preset: software",
+      };
     }),
   );
 }
@@ -23,11 +33,20 @@ export async function checkBroker({ mqtt }: Config, signal: AbortSignal): Promis
   try {
     const clientId = `ostiary-check-${process.pid}`;
     const deps = { clock: createClock(), onMessage: () => undefined };
-    const session = await Session.open({ mqtt, clientId, clean: true, sessionExpirySeconds: 0 }, deps, signal);
+    const session = await Session.open(
+      { mqtt, clientId, clean: true, sessionExpirySeconds: 0 },
+      deps,
+      signal,
+    );
     await session.end();
     return { state: "ok", what: "broker", text: `${host}:${port} lets us in` };
   } catch (fault) {
     // Permission problems here are most often systemd's address filter or a firewall.
-    return { state: "fail", what: "broker", text: messageOf(fault), fix: "see the mqtt section; a broker outside private ranges needs systemd/drop-ins/anywhere.conf" };
+    return {
+      state: "fail",
+      what: "broker",
+      text: messageOf(fault),
+      fix: "see the mqtt section; a broker outside private ranges needs systemd/drop-ins/anywhere.conf",
+    };
   }
 }

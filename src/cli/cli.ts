@@ -28,7 +28,8 @@ export async function runCli(
   } catch (fault) {
     if (signal.aborted) return EXIT.interrupted;
     terminal.error(`ostiary: ${oneLine(messageOf(fault))}\n`);
-    if (terminal.env["OSTIARY_DEBUG"] !== undefined && fault instanceof Error) terminal.error(`${fault.stack}\n`);
+    if (terminal.env["OSTIARY_DEBUG"] !== undefined && fault instanceof Error)
+      terminal.error(`${fault.stack}\n`);
     return exitOf(fault);
   }
 }
@@ -42,12 +43,23 @@ function commandOf(argv: readonly string[], commands: readonly Command[]) {
     if (command !== undefined && argv.length >= words) return { command, rest: argv.slice(words) };
   }
   const family = commands.filter((candidate) => candidate.name.startsWith(`${argv[0]} `));
-  if (family.length > 0) throw usage(`"${argv[0]}" needs one of: ${family.map((each) => each.name.split(" ")[1]).join(", ")}`);
+  if (family.length > 0)
+    throw usage(
+      `"${argv[0]}" needs one of: ${family.map((each) => each.name.split(" ")[1]).join(", ")}`,
+    );
   throw usage(`there is no command "${argv[0]}": see ostiary help`);
 }
 
 function overview(commands: readonly Command[]): string {
   const width = Math.max(...commands.map((command) => command.name.length));
   const lines = commands.map((command) => `  ${command.name.padEnd(width)}  ${command.summary}`);
-  return ["ostiary COMMAND [options]", "", ...lines, "", "ostiary COMMAND --help says more. Exit codes: 0 done, 1 failed, 2 wrong usage,", "3 not found or refused, 4 daemon or broker not reachable, 5 configuration invalid, 130 interrupted.", ""].join("\n");
+  return [
+    "ostiary COMMAND [options]",
+    "",
+    ...lines,
+    "",
+    "ostiary COMMAND --help says more. Exit codes: 0 done, 1 failed, 2 wrong usage,",
+    "3 not found or refused, 4 daemon or broker not reachable, 5 configuration invalid, 130 interrupted.",
+    "",
+  ].join("\n");
 }

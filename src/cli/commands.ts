@@ -2,11 +2,21 @@
 import type { OptionSpec } from "./arguments.ts";
 import type { Command } from "./command.ts";
 
-const config: OptionSpec = { value: "FILE", help: "configuration file; else $OSTIARY_CONFIG, else /etc/ostiary/ostiary.yaml" };
-const socket: OptionSpec = { value: "PATH", help: "the daemon's control socket; else the configuration's" };
+const config: OptionSpec = {
+  value: "FILE",
+  help: "configuration file; else $OSTIARY_CONFIG, else /etc/ostiary/ostiary.yaml",
+};
+const socket: OptionSpec = {
+  value: "PATH",
+  help: "the daemon's control socket; else the configuration's",
+};
 const json: OptionSpec = { help: "print one JSON document" };
 const pack: OptionSpec = { value: "DIR", help: "directory of the pack", required: true };
-const threads: OptionSpec = { value: "N", help: "threads of one model run; 0 = cores − 1", fallback: "0" };
+const threads: OptionSpec = {
+  value: "N",
+  help: "threads of one model run; 0 = cores − 1",
+  fallback: "0",
+};
 const here = { config, socket, json };
 
 export const COMMANDS: readonly Command[] = [
@@ -19,11 +29,18 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     name: "demo",
-    summary: "Shows the whole path: a person is denied, enrolled, granted, erased and denied again.",
+    summary:
+      "Shows the whole path: a person is denied, enrolled, granted, erased and denied again.",
     operands: [],
     options: {
-      camera: { value: "URL", help: "a real camera (rtsp://… or /dev/video0) instead of the built-in clip" },
-      pack: { value: "DIR", help: "pack to run; else the bundled one, else one imported from $OSTIARY_SHARED" },
+      camera: {
+        value: "URL",
+        help: "a real camera (rtsp://… or /dev/video0) instead of the built-in clip",
+      },
+      pack: {
+        value: "DIR",
+        help: "pack to run; else the bundled one, else one imported from $OSTIARY_SHARED",
+      },
       json,
     },
     load: async () => (await import("./demo.ts")).demo,
@@ -143,7 +160,11 @@ export const COMMANDS: readonly Command[] = [
     options: {
       detector: { value: "FILE", help: "ONNX detector (YuNet 2023mar)", required: true },
       embedder: { value: "FILE", help: "ONNX embedder", required: true },
-      preset: { value: "NAME", help: "preprocessing and checksum of the embedder: see models list", required: true },
+      preset: {
+        value: "NAME",
+        help: "preprocessing and checksum of the embedder: see models list",
+        required: true,
+      },
       calibration: { value: "FILE", help: "score table from evaluate calibration" },
       out: { value: "DIR", help: "directory to write; must not exist", required: true },
       json,

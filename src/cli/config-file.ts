@@ -11,17 +11,23 @@ export interface LoadedConfig {
   readonly config: Config;
 }
 
-export const configFileOf = ({ args, terminal }: Pick<CommandContext, "args" | "terminal">): string =>
+export const configFileOf = ({
+  args,
+  terminal,
+}: Pick<CommandContext, "args" | "terminal">): string =>
   resolve(args.optional("config") ?? terminal.env["OSTIARY_CONFIG"] ?? DEFAULT_CONFIG);
 
 /** @throws ConfigInvalid, Fault `config_unreadable` */
-export async function loadConfigOf(context: Pick<CommandContext, "args" | "terminal">): Promise<LoadedConfig> {
+export async function loadConfigOf(
+  context: Pick<CommandContext, "args" | "terminal">,
+): Promise<LoadedConfig> {
   const file = configFileOf(context);
   const credentialsDirectory = context.terminal.env["CREDENTIALS_DIRECTORY"];
   return { file, config: await loadConfig(file, { credentialsDirectory }) };
 }
 
-export const socketOf = ({ config }: LoadedConfig): string => join(config.paths.runtime, "control.sock");
+export const socketOf = ({ config }: LoadedConfig): string =>
+  join(config.paths.runtime, "control.sock");
 
 /** Where `install.sh` puts the key that systemd hands over as `credential:device-key`. */
 export const installedKeyOf = ({ file }: LoadedConfig): string => join(dirname(file), "device.key");

@@ -16,7 +16,12 @@ export const DEFAULT_SOCKET = "/run/ostiary/control.sock";
 
 export interface Control extends AsyncDisposable {
   /** @param onProgress what a long command says before its final answer */
-  readonly ask: (command: string, args: unknown, signal: AbortSignal, onProgress?: (progress: unknown) => void) => Promise<Answer>;
+  readonly ask: (
+    command: string,
+    args: unknown,
+    signal: AbortSignal,
+    onProgress?: (progress: unknown) => void,
+  ) => Promise<Answer>;
 }
 
 /** @throws ExitFault `control_unreachable` when neither the daemon nor its store can be reached */
@@ -27,11 +32,17 @@ export async function openControl(context: CommandContext): Promise<Control> {
     if (args.optional("config") !== undefined) throw fault;
     return undefined;
   });
-  const path = args.optional("socket") ?? (config === undefined ? DEFAULT_SOCKET : socketOf(config));
+  const path =
+    args.optional("socket") ?? (config === undefined ? DEFAULT_SOCKET : socketOf(config));
   try {
     return overSocket(await ControlClient.connect(path, signal));
   } catch (fault) {
-    if (signal.aborted || codeOf(fault) !== "control_unreachable" || args.optional("socket") !== undefined) throw fault;
+    if (
+      signal.aborted ||
+      codeOf(fault) !== "control_unreachable" ||
+      args.optional("socket") !== undefined
+    )
+      throw fault;
     const offline = await offlineOr(config, fault);
     terminal.error("the daemon is stopped: working on its store directly\n");
     return offline;
@@ -44,7 +55,12 @@ async function offlineOr(config: LoadedConfig | undefined, unreachable: unknown)
     return openOffline(config);
   } catch (fault) {
     // Both say something: that nobody listens, and why the store is not ours to open.
-    throw new ExitFault(EXIT.unreachable, codeOf(fault), `${messageOf(unreachable)}; and without it: ${messageOf(fault)}`, fault);
+    throw new ExitFault(
+      EXIT.unreachable,
+      codeOf(fault),
+      `${messageOf(unreachable)}; and without it: ${messageOf(fault)}`,
+      fault,
+    );
   }
 }
 
@@ -53,7 +69,12 @@ function overSocket(client: ControlClient): Control {
   const random = createRandom();
   return {
     ask: (command, args, signal, onProgress) =>
-      client.ask(command, args, { id: random.id(clock.epochMs()), ...(onProgress === undefined ? {} : { onProgress }) }, signal),
+      client.ask(
+        command,
+        args,
+        { id: random.id(clock.epochMs()), ...(onProgress === undefined ? {} : { onProgress }) },
+        signal,
+      ),
     [Symbol.asyncDispose]: async () => client[Symbol.dispose](),
   };
 }

@@ -27,7 +27,8 @@ export class ExitFault extends Fault {
 }
 
 export const usage = (message: string): ExitFault => new ExitFault(EXIT.usage, "usage", message);
-export const refused = (code: string, message: string): ExitFault => new ExitFault(EXIT.refused, code, message);
+export const refused = (code: string, message: string): ExitFault =>
+  new ExitFault(EXIT.refused, code, message);
 
 const UNREACHABLE: ReadonlySet<string> = new Set([
   "control_unreachable",

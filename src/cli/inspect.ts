@@ -21,15 +21,27 @@ export const inspect: Action = async (context) => {
   const main = analysis.faces.toSorted((a, b) => areaOf(b) - areaOf(a))[0];
   const cropFile = args.optional("crop-out");
   if (cropFile !== undefined) {
-    const aligned = main === undefined ? undefined : models.align(models.image(bytes), main.face.landmarks);
-    if (aligned === undefined) throw refused("no_face", `${image} shows no face that could be cropped`);
+    const aligned =
+      main === undefined ? undefined : models.align(models.image(bytes), main.face.landmarks);
+    if (aligned === undefined)
+      throw refused("no_face", `${image} shows no face that could be cropped`);
     await writeFile(cropFile, models.cv.imencode(".png", aligned.crop));
   }
   const faces = analysis.faces.map(({ face, quality }) => ({ ...face, quality }));
   if (args.flag("json")) {
     const { widthPx, heightPx, spaceId } = analysis;
     const { packId, provider } = models.loaded;
-    printJson(terminal, { schema: 1, image, widthPx, heightPx, packId, spaceId, provider, faces, ...(cropFile === undefined ? {} : { crop: cropFile }) });
+    printJson(terminal, {
+      schema: 1,
+      image,
+      widthPx,
+      heightPx,
+      packId,
+      spaceId,
+      provider,
+      faces,
+      ...(cropFile === undefined ? {} : { crop: cropFile }),
+    });
   } else if (faces.length === 0) terminal.out("No face.\n");
   else for (const [index, face] of faces.entries()) terminal.out(textOf(index, face));
   return EXIT.ok;
@@ -39,19 +51,31 @@ export const inspect: Action = async (context) => {
 export async function packOf(context: CommandContext): Promise<string> {
   const given = context.args.optional("pack");
   if (given !== undefined) return resolve(given);
-  const named = context.args.optional("config") !== undefined || context.terminal.env["OSTIARY_CONFIG"] !== undefined;
+  const named =
+    context.args.optional("config") !== undefined ||
+    context.terminal.env["OSTIARY_CONFIG"] !== undefined;
   const loaded = await loadConfigOf(context).catch((fault: unknown) => {
     if (named) throw fault;
     return undefined;
   });
-  const directory = loaded === undefined ? (await bundledPacks())[0]?.directory : await packDirectoryOf(loaded.config);
-  if (directory === undefined) throw refused("no_pack", "no pack is bundled or configured: give --pack, made by ostiary models import");
+  const directory =
+    loaded === undefined
+      ? (await bundledPacks())[0]?.directory
+      : await packDirectoryOf(loaded.config);
+  if (directory === undefined)
+    throw refused(
+      "no_pack",
+      "no pack is bundled or configured: give --pack, made by ostiary models import",
+    );
   return directory;
 }
 
 const areaOf = ({ face }: AnalysedFace): number => face.box.width * face.box.height;
 
-function textOf(index: number, { box, score, quality }: AnalysedFace["face"] & Pick<AnalysedFace, "quality">): string {
+function textOf(
+  index: number,
+  { box, score, quality }: AnalysedFace["face"] & Pick<AnalysedFace, "quality">,
+): string {
   const { eyeDistancePx, sharpness, brightness, yaw, pitch } = quality.measures;
   const where = `${box.width.toFixed(0)}×${box.height.toFixed(0)} at ${box.x.toFixed(0)},${box.y.toFixed(0)}`;
   const measured = `eyes ${eyeDistancePx.toFixed(0)} px  sharpness ${sharpness.toFixed(0)}  brightness ${brightness.toFixed(0)}  yaw ${yaw.toFixed(2)}  pitch ${pitch.toFixed(2)}`;

@@ -26,7 +26,10 @@ export function publicHalfOf(key: KeyObject): PublicHalf {
  *
  * @throws `refused` when the file exists: a key is never overwritten
  */
-export async function writeNewKey(directory: string, name: string): Promise<PublicHalf & { readonly file: string }> {
+export async function writeNewKey(
+  directory: string,
+  name: string,
+): Promise<PublicHalf & { readonly file: string }> {
   const { publicKey, privateKey } = generateKeyPairSync("ed25519");
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const file = join(directory, `${name}.pem`);
@@ -36,7 +39,8 @@ export async function writeNewKey(directory: string, name: string): Promise<Publ
     await handle.writeFile(privateKey.export({ type: "pkcs8", format: "pem" }));
     await handle.sync();
   } catch (fault) {
-    if (codeOf(fault) === "EEXIST") throw refused("exists", `${file} exists already: choose another name, or remove it yourself`);
+    if (codeOf(fault) === "EEXIST")
+      throw refused("exists", `${file} exists already: choose another name, or remove it yourself`);
     throw fault;
   }
   return { file, ...publicHalfOf(publicKey) };
@@ -44,12 +48,17 @@ export async function writeNewKey(directory: string, name: string): Promise<Publ
 
 export const keysNew: Action = async ({ args, terminal }) => {
   const name = args.operand(0);
-  if (!NAME.test(name)) throw usage(`"${name}" cannot name a key: use letters, digits, dot, dash, underscore`);
+  if (!NAME.test(name))
+    throw usage(`"${name}" cannot name a key: use letters, digits, dot, dash, underscore`);
   const key = await writeNewKey(args.text("out"), name);
   if (args.flag("json")) printJson(terminal, { schema: 1, name, ...key });
   else {
-    terminal.out(`private key  ${key.file} (mode 0600; keep it with whoever sends commands)\nkey id       ${key.kid}\n\n`);
-    terminal.out(`In the device's configuration:\n\ncontrol:\n  keys:\n    - name: ${name}\n      publicKey: ${key.publicKey}\n      role: administrator\n`);
+    terminal.out(
+      `private key  ${key.file} (mode 0600; keep it with whoever sends commands)\nkey id       ${key.kid}\n\n`,
+    );
+    terminal.out(
+      `In the device's configuration:\n\ncontrol:\n  keys:\n    - name: ${name}\n      publicKey: ${key.publicKey}\n      role: administrator\n`,
+    );
   }
   return EXIT.ok;
 };

@@ -12,7 +12,8 @@ import { printJson } from "./terminal.ts";
 export const modelsImport: Action = async ({ args, terminal }) => {
   const out = resolve(args.text("out"));
   const id = basename(out);
-  if (!PackIdSchema.safeParse(id).success) throw usage(`--out: "${id}" becomes the pack's id: use letters, digits, dot, dash, underscore`);
+  if (!PackIdSchema.safeParse(id).success)
+    throw usage(`--out: "${id}" becomes the pack's id: use letters, digits, dot, dash, underscore`);
   if (await exists(out)) throw refused("exists", `${out} exists already: choose another directory`);
   await mkdir(dirname(out), { recursive: true });
   const calibration = await calibrationOf(args.optional("calibration"));
@@ -27,14 +28,27 @@ export const modelsImport: Action = async ({ args, terminal }) => {
       embedderPreset: args.text("preset"),
     });
     const pack = calibration === undefined ? built : Pack.parse({ ...built, calibration });
-    if (calibration !== undefined) await writeFile(join(building, "pack.json"), `${JSON.stringify(pack, null, 2)}\n`);
+    if (calibration !== undefined)
+      await writeFile(join(building, "pack.json"), `${JSON.stringify(pack, null, 2)}\n`);
     // The pack appears whole or not at all.
     await rename(building, out);
     const { embedder, demoOnly } = pack;
-    const said = { id, directory: out, spaceId: embedder.spaceId, calibrated: pack.calibration !== undefined, demoOnly };
+    const said = {
+      id,
+      directory: out,
+      spaceId: embedder.spaceId,
+      calibrated: pack.calibration !== undefined,
+      demoOnly,
+    };
     if (args.flag("json")) printJson(terminal, { schema: 1, ...said });
-    else terminal.out(`${out}\n  space        ${said.spaceId}\n  calibration  ${said.calibrated ? "yes" : "none: every decision is a denial unless match.cosineMin is set"}\n`);
-    if (demoOnly && !args.flag("json")) terminal.out("  use          demo only: these weights are not licensed or measured for a door\n");
+    else
+      terminal.out(
+        `${out}\n  space        ${said.spaceId}\n  calibration  ${said.calibrated ? "yes" : "none: every decision is a denial unless match.cosineMin is set"}\n`,
+      );
+    if (demoOnly && !args.flag("json"))
+      terminal.out(
+        "  use          demo only: these weights are not licensed or measured for a door\n",
+      );
     return EXIT.ok;
   } finally {
     await rm(building, { recursive: true, force: true });
@@ -46,7 +60,10 @@ async function calibrationOf(file: string | undefined): Promise<Calibration | un
   const parsed = Calibration.safeParse(parseJson(await readFile(file, "utf8")));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
-  throw refused("calibration_invalid", `${file} is no score table: ${issue?.path.join(".") ?? ""} ${issue?.message ?? ""}; make one with "ostiary evaluate calibration --out"`);
+  throw refused(
+    "calibration_invalid",
+    `${file} is no score table: ${issue?.path.join(".") ?? ""} ${issue?.message ?? ""}; make one with "ostiary evaluate calibration --out"`,
+  );
 }
 
 function parseJson(text: string): unknown {
@@ -57,4 +74,8 @@ function parseJson(text: string): unknown {
   }
 }
 
-const exists = (path: string): Promise<boolean> => access(path).then(() => true, () => false);
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

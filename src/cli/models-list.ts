@@ -1,7 +1,7 @@
 /** `models list`: the packs that came with this version, and what `models import` knows. */
 import { readdir, readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Pack } from "../embedding/pack.ts";
 import { DETECTOR_PRESETS, EMBEDDER_PRESETS } from "../embedding/presets.ts";
 import type { Action } from "./command.ts";
@@ -48,13 +48,36 @@ export const modelsList: Action = async ({ args, terminal }) => {
     calibrated: pack.calibration !== undefined,
     demoOnly: pack.demoOnly,
   }));
-  const presets = [...DETECTOR_PRESETS, ...EMBEDDER_PRESETS].map(({ kind, name, sha256, source, licence }) => ({ kind, name, sha256, source, licence }));
+  const presets = [...DETECTOR_PRESETS, ...EMBEDDER_PRESETS].map(
+    ({ kind, name, sha256, source, licence }) => ({ kind, name, sha256, source, licence }),
+  );
   if (args.flag("json")) {
     printJson(terminal, { schema: 1, packs, presets });
     return EXIT.ok;
   }
   if (packs.length === 0) terminal.out("No pack is bundled.\n");
-  else terminal.out(tableOf(["PACK", "SPACE", "CALIBRATED", "USE"], packs.map((pack) => [pack.id, pack.spaceId, pack.calibrated ? "yes" : "no", pack.demoOnly ? "demo" : "door"])));
-  terminal.out(`\n${tableOf(["PRESET", "KIND", "SHA256", "SOURCE"], presets.map((preset) => [preset.name, preset.kind, preset.sha256.slice(0, 12), preset.source]))}`);
+  else
+    terminal.out(
+      tableOf(
+        ["PACK", "SPACE", "CALIBRATED", "USE"],
+        packs.map((pack) => [
+          pack.id,
+          pack.spaceId,
+          pack.calibrated ? "yes" : "no",
+          pack.demoOnly ? "demo" : "door",
+        ]),
+      ),
+    );
+  terminal.out(
+    `\n${tableOf(
+      ["PRESET", "KIND", "SHA256", "SOURCE"],
+      presets.map((preset) => [
+        preset.name,
+        preset.kind,
+        preset.sha256.slice(0, 12),
+        preset.source,
+      ]),
+    )}`,
+  );
   return EXIT.ok;
 };

@@ -15,7 +15,9 @@ export function openOffline(loaded: LoadedConfig): Control {
   const random = createRandom();
   const store = openStoreOf(loaded, random);
   const away = (): never => {
-    throw new Fault("daemon_stopped", "this needs the running daemon: systemctl start ostiary", { retry: "later" });
+    throw new Fault("daemon_stopped", "this needs the running daemon: systemctl start ostiary", {
+      retry: "later",
+    });
   };
   const dispatcher = new Dispatcher({
     clock,
@@ -42,10 +44,19 @@ export function openOffline(loaded: LoadedConfig): Control {
     ask: (name, args) =>
       new Promise<Answer>((resolve) => {
         let last: Answer | undefined;
-        const keep = (answer: Answer): void => void (last = answer);
-        void dispatcher.submitLocal({ id: random.id(clock.epochMs()), name, args }, keep).then(() => {
-          resolve(last ?? { ok: false, error: { code: "internal", message: "the command gave no answer" } });
-        });
+        const keep = (answer: Answer): void => {
+          last = answer;
+        };
+        void dispatcher
+          .submitLocal({ id: random.id(clock.epochMs()), name, args }, keep)
+          .then(() => {
+            resolve(
+              last ?? {
+                ok: false,
+                error: { code: "internal", message: "the command gave no answer" },
+              },
+            );
+          });
       }),
     [Symbol.asyncDispose]: async () => {
       await dispatcher[Symbol.asyncDispose]();

@@ -8,7 +8,11 @@ import { Models } from "../vision/models.ts";
 import { Progress, type Terminal } from "./terminal.ts";
 
 /** @throws as `Models.open` */
-export function openModels(directory: string, threads: number, options: Partial<VisionOptions> = {}): Promise<Models> {
+export function openModels(
+  directory: string,
+  threads: number,
+  options: Partial<VisionOptions> = {},
+): Promise<Models> {
   return Models.open(directory, VisionOptions.parse({ ...options, threads }));
 }
 
@@ -16,8 +20,13 @@ export function openModels(directory: string, threads: number, options: Partial<
  * The face that a labelled picture is about: its centre lies nearest to the picture's. Data sets such as
  * LFW centre the named person, and others may stand behind.
  */
-export function centralFace(faces: readonly Face[], widthPx: number, heightPx: number): Face | undefined {
-  const distance = ({ box }: Face): number => Math.hypot(box.x + box.width / 2 - widthPx / 2, box.y + box.height / 2 - heightPx / 2);
+export function centralFace(
+  faces: readonly Face[],
+  widthPx: number,
+  heightPx: number,
+): Face | undefined {
+  const distance = ({ box }: Face): number =>
+    Math.hypot(box.x + box.width / 2 - widthPx / 2, box.y + box.height / 2 - heightPx / 2);
   return faces.toSorted((a, b) => distance(a) - distance(b))[0];
 }
 
@@ -34,7 +43,9 @@ export async function embedPicture(models: Models, file: string): Promise<Embedd
     if (face === undefined) return { kind: "failed", reason: "no_face" };
     const aligned = models.align(picture, face.landmarks);
     const vector = aligned === undefined ? undefined : await models.embed(aligned.crop);
-    return vector === undefined ? { kind: "failed", reason: "not_embedded" } : { kind: "vector", vector };
+    return vector === undefined
+      ? { kind: "failed", reason: "not_embedded" }
+      : { kind: "vector", vector };
   } catch (fault) {
     // A missing or broken picture is a failure to acquire; a broken model is ours.
     if (/^(ENOENT|image_)/.test(codeOf(fault))) return { kind: "failed", reason: codeOf(fault) };
@@ -47,7 +58,12 @@ export const pictureOf = (root: string, name: string, number: number): string =>
   join(root, name, `${name}_${String(number).padStart(4, "0")}.jpg`);
 
 /** Embeds many files with a progress bar. @throws what `signal` says when it aborts */
-export async function embedAll(models: Models, files: readonly string[], terminal: Terminal, signal: AbortSignal): Promise<ReadonlyMap<string, Embedded>> {
+export async function embedAll(
+  models: Models,
+  files: readonly string[],
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, Embedded>> {
   const progress = new Progress(terminal, "embedding", files.length);
   const results = new Map<string, Embedded>();
   for (const file of files) {
@@ -61,7 +77,7 @@ export async function embedAll(models: Models, files: readonly string[], termina
 /** Why pictures gave no embedding: reason → how many. */
 export function failuresOf(results: Iterable<Embedded>): Readonly<Record<string, number>> {
   const counts: Record<string, number> = {};
-  for (const result of results) if (result.kind === "failed") counts[result.reason] = (counts[result.reason] ?? 0) + 1;
+  for (const result of results)
+    if (result.kind === "failed") counts[result.reason] = (counts[result.reason] ?? 0) + 1;
   return counts;
 }
-

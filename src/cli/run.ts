@@ -18,8 +18,15 @@ export const run: Action = async (context) => {
   const { env } = terminal;
   const { config } = await loadConfigOf(context);
   const packDirectory = await packDirectoryOf(config);
-  if (packDirectory === undefined) throw refused("no_pack", "no pack is bundled or configured: ostiary models import …, then set paths.pack");
-  const handle = createLog({ level: config.telemetry.level, journald: env["JOURNAL_STREAM"] !== undefined });
+  if (packDirectory === undefined)
+    throw refused(
+      "no_pack",
+      "no pack is bundled or configured: ostiary models import …, then set paths.pack",
+    );
+  const handle = createLog({
+    level: config.telemetry.level,
+    journald: env["JOURNAL_STREAM"] !== undefined,
+  });
   const { log } = handle;
   await using notifier = new Notifier({ socket: env["NOTIFY_SOCKET"] }, { log });
   const options = {
@@ -29,7 +36,13 @@ export const run: Action = async (context) => {
     credentialsDirectory: env["CREDENTIALS_DIRECTORY"],
     watchdogMs: watchdogPeriodMs(env["WATCHDOG_USEC"]),
   };
-  const deps = { clock: createClock(), random: createRandom(), log, notifier, setLogLevel: handle.setLevel };
+  const deps = {
+    clock: createClock(),
+    random: createRandom(),
+    log,
+    notifier,
+    setLogLevel: handle.setLevel,
+  };
   try {
     await using appliance = await Appliance.open(options, deps, signal);
     using _reloads = onHangUp(() => reload(context, appliance, notifier, log));
@@ -45,12 +58,19 @@ export const run: Action = async (context) => {
 };
 
 /** A configuration that is not valid changes nothing: the old one stays in force. */
-async function reload(context: CommandContext, appliance: Appliance, notifier: Notifier, log: Log): Promise<void> {
+async function reload(
+  context: CommandContext,
+  appliance: Appliance,
+  notifier: Notifier,
+  log: Log,
+): Promise<void> {
   notifier.reloading();
   try {
     const { config } = await loadConfigOf(context);
     const restart = await appliance.reload(config);
-    notifier.ready(restart.length === 0 ? "running" : `running; restart to apply ${restart.join(", ")}`);
+    notifier.ready(
+      restart.length === 0 ? "running" : `running; restart to apply ${restart.join(", ")}`,
+    );
   } catch (fault) {
     log.error({ code: codeOf(fault) }, `the configuration was not reloaded: ${messageOf(fault)}`);
     notifier.ready("running on the configuration before: the new one is not valid");
@@ -75,6 +95,9 @@ function onHangUp(reloadOnce: () => Promise<void>): Disposable {
 async function versionOf(): Promise<string> {
   const text = await readFile(new URL("../../package.json", import.meta.url), "utf8");
   const parsed: unknown = JSON.parse(text);
-  const version = typeof parsed === "object" && parsed !== null && "version" in parsed ? parsed.version : undefined;
+  const version =
+    typeof parsed === "object" && parsed !== null && "version" in parsed
+      ? parsed.version
+      : undefined;
   return typeof version === "string" ? version : "0";
 }

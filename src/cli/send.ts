@@ -1,9 +1,9 @@
 /** `send`: signs a command, publishes it and prints what the device answers. */
 import { readFile } from "node:fs/promises";
 import type { z } from "zod";
-import { codeOf } from "../lib/fault.ts";
 import type { Answer } from "../lib/envelope.ts";
 import { CommandPayload } from "../lib/envelope.ts";
+import { codeOf } from "../lib/fault.ts";
 import { CommandClient, isFinal } from "../mqtt/client.ts";
 import { type Signer, signerFromPem } from "../mqtt/envelope.ts";
 import { MqttOptions } from "../mqtt/options.ts";
@@ -16,15 +16,23 @@ import { refused, usage } from "./exit.ts";
 
 export const send: Action = async ({ args, terminal, signal }) => {
   const name = args.operand(0);
-  if (!CommandPayload.shape.cmd.safeParse(name).success) throw usage(`"${name}" cannot be a command: they look like identity/put`);
+  if (!CommandPayload.shape.cmd.safeParse(name).success)
+    throw usage(`"${name}" cannot be a command: they look like identity/put`);
   const parameters = jsonOf(args.operand(1));
   const options = mqttOptionsOf(args);
   const timeoutMs = args.number("timeout", 1, 3600) * 1000;
   const signer = await readSigner(args.text("key"));
   const clock = createClock();
   const random = createRandom();
-  await using client = await CommandClient.open(options, { clock, signer, newId: () => random.id(clock.epochMs()) }, signal);
-  let last: Answer = { ok: false, error: { code: "no_answer", message: "the device did not answer" } };
+  await using client = await CommandClient.open(
+    options,
+    { clock, signer, newId: () => random.id(clock.epochMs()) },
+    signal,
+  );
+  let last: Answer = {
+    ok: false,
+    error: { code: "no_answer", message: "the device did not answer" },
+  };
   for await (const answer of client.send(name, parameters, { timeoutMs, signal })) {
     last = answer;
     if (!isFinal(answer) && answer.ok) terminal.error(`… ${JSON.stringify(answer.progress)}\n`);
@@ -35,7 +43,10 @@ export const send: Action = async ({ args, terminal, signal }) => {
 /** @throws Fault `refused` when there is no such file, `bad_private_key` when it is none */
 export async function readSigner(file: string): Promise<Signer & { readonly publicKey: string }> {
   const pem = await readFile(file, "utf8").catch((fault: unknown) => {
-    throw refused("key_unreadable", `cannot read the key ${file} (${codeOf(fault)}): make one with "ostiary keys new"`);
+    throw refused(
+      "key_unreadable",
+      `cannot read the key ${file} (${codeOf(fault)}): make one with "ostiary keys new"`,
+    );
   });
   return signerFromPem(pem);
 }
@@ -50,7 +61,8 @@ function jsonOf(text: string): unknown {
 
 function mqttOptionsOf(args: Arguments): MqttOptions {
   const [site, device, ...rest] = args.text("device").split("/");
-  if (site === undefined || device === undefined || rest.length > 0) throw usage("--device must be SITE/DEVICE");
+  if (site === undefined || device === undefined || rest.length > 0)
+    throw usage("--device must be SITE/DEVICE");
   const given = {
     url: args.text("broker"),
     site,
@@ -60,14 +72,24 @@ function mqttOptionsOf(args: Arguments): MqttOptions {
     passwordFile: args.optional("password-file"),
     insecurePlaintext: args.flag("insecure-plaintext"),
   };
-  const parsed = MqttOptions.safeParse(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)));
+  const parsed = MqttOptions.safeParse(
+    Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+  );
   if (parsed.success) return parsed.data;
   throw usage(problemOf(parsed.error.issues[0]));
 }
 
-const OPTION_OF: Readonly<Record<string, string>> = { url: "broker", site: "device", caFile: "ca", passwordFile: "password-file" };
+const OPTION_OF: Readonly<Record<string, string>> = {
+  url: "broker",
+  site: "device",
+  caFile: "ca",
+  passwordFile: "password-file",
+};
 
 function problemOf(issue: z.core.$ZodIssue | undefined): string {
   const key = String(issue?.path[0] ?? "");
-  return `--${OPTION_OF[key] ?? key}: ${issue?.message ?? "invalid"}`.replace("insecurePlaintext: true", "--insecure-plaintext");
+  return `--${OPTION_OF[key] ?? key}: ${issue?.message ?? "invalid"}`.replace(
+    "insecurePlaintext: true",
+    "--insecure-plaintext",
+  );
 }

@@ -16,9 +16,15 @@ export function openStoreOf(loaded: LoadedConfig, random: Random, log: Log = QUI
   const owner = ownerOf(config.paths.state);
   const { deviceKey } = config.paths;
   const file = deviceKey.startsWith(CREDENTIAL) ? installedKeyOf(loaded) : deviceKey;
-  const keys = loadDeviceKey({ file, insecureGenerated: false }, { log, randomBytes: random.bytes });
+  const keys = loadDeviceKey(
+    { file, insecureGenerated: false },
+    { log, randomBytes: random.bytes },
+  );
   becomeOwner(owner);
-  return Store.open({ directory: config.paths.state, keys, limits: config.store }, { log, randomBytes: random.bytes });
+  return Store.open(
+    { directory: config.paths.state, keys, limits: config.store },
+    { log, randomBytes: random.bytes },
+  );
 }
 
 interface Owner {
@@ -30,8 +36,14 @@ function ownerOf(directory: string): Owner {
   try {
     return statSync(directory);
   } catch (fault) {
-    if (codeOf(fault) === "ENOENT") throw refused("no_store", `there is no store in ${directory} yet: start the daemon once`);
-    throw new ExitFault(EXIT.refused, "store_unreadable", `cannot look into ${directory} (${codeOf(fault)}): use sudo`, fault);
+    if (codeOf(fault) === "ENOENT")
+      throw refused("no_store", `there is no store in ${directory} yet: start the daemon once`);
+    throw new ExitFault(
+      EXIT.refused,
+      "store_unreadable",
+      `cannot look into ${directory} (${codeOf(fault)}): use sudo`,
+      fault,
+    );
   }
 }
 
@@ -44,4 +56,10 @@ function becomeOwner({ uid, gid }: Owner): void {
 }
 
 const nothing = (): void => {};
-export const QUIET: Log = { error: nothing, warn: nothing, info: nothing, debug: nothing, child: () => QUIET };
+export const QUIET: Log = {
+  error: nothing,
+  warn: nothing,
+  info: nothing,
+  debug: nothing,
+  child: () => QUIET,
+};

@@ -15,8 +15,14 @@ export function printJson(terminal: Terminal, value: unknown): void {
 
 /** Columns as wide as their widest cell. */
 export function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((cell, i) => Math.max(cell.length, ...rows.map((row) => (row[i] ?? "").length)));
-  const line = (row: readonly string[]) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ").trimEnd();
+  const widths = head.map((cell, i) =>
+    Math.max(cell.length, ...rows.map((row) => (row[i] ?? "").length)),
+  );
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join("  ")
+      .trimEnd();
   return `${[head, ...rows].map(line).join("\n")}\n`;
 }
 
@@ -40,6 +46,8 @@ export class Progress {
     this.#shown = shown;
     const bar = "#".repeat(Math.floor(percent / 4)).padEnd(25, ".");
     const end = this.#terminal.interactive && done < this.#total ? "" : "\n";
-    this.#terminal.error(`${this.#terminal.interactive ? "\r" : ""}${this.#label} [${bar}] ${percent} % (${done}/${this.#total})${end}`);
+    this.#terminal.error(
+      `${this.#terminal.interactive ? "\r" : ""}${this.#label} [${bar}] ${percent} % (${done}/${this.#total})${end}`,
+    );
   }
 }

@@ -43,7 +43,10 @@ export class ScoreHistogram {
       count += this.#counts[bin] as number;
     }
     // One bin beyond the end would be a cosine above 1, which no comparison reaches.
-    return { cosine: rounded(Math.min(bin, BINS - 1) * BIN - 1), share: this.#total === 0 ? 0 : count / this.#total };
+    return {
+      cosine: rounded(Math.min(bin, BINS - 1) * BIN - 1),
+      share: this.#total === 0 ? 0 : count / this.#total,
+    };
   }
 }
 
@@ -56,14 +59,19 @@ const rounded = (cosine: number): number => Number(cosine.toFixed(4));
  * @param genuine scores of the same person, for FNMR; left out when empty
  * @returns undefined when there are too few pairs for two points (about 60)
  */
-export function calibrationOf(set: string, impostor: ScoreHistogram, genuine: ScoreHistogram): Calibration | undefined {
+export function calibrationOf(
+  set: string,
+  impostor: ScoreHistogram,
+  genuine: ScoreHistogram,
+): Calibration | undefined {
   const floor = RULE_OF / impostor.total;
   const points: { cosine: number; fmr: number; fnmr?: number }[] = [];
   const targets = [...targetRates(floor), floor];
   for (const target of targets) {
     const { cosine, share } = impostor.thresholdFor(target);
     const last = points.at(-1);
-    if (share <= 0 || (last !== undefined && (cosine <= last.cosine || share >= last.fmr))) continue;
+    if (share <= 0 || (last !== undefined && (cosine <= last.cosine || share >= last.fmr)))
+      continue;
     const fnmr = genuine.total === 0 ? {} : { fnmr: 1 - genuine.shareFrom(cosine) };
     points.push({ cosine, fmr: share, ...fnmr });
   }

@@ -27,7 +27,11 @@ export interface VerificationReport {
   readonly pairs: { readonly same: number; readonly different: number };
   readonly failedPairs: { readonly same: number; readonly different: number };
   readonly accuracy: Spread;
-  readonly folds: readonly { readonly fold: number; readonly threshold: number; readonly accuracy: number }[];
+  readonly folds: readonly {
+    readonly fold: number;
+    readonly threshold: number;
+    readonly accuracy: number;
+  }[];
   readonly tarAtFar: readonly TarAtFar[];
 }
 
@@ -43,7 +47,10 @@ interface Labelled {
  * The threshold that classifies most pairs rightly; a score above it means "same". Among equally good ones
  * the lowest, taken in the middle of its gap.
  */
-export function bestThreshold(pairs: readonly Labelled[]): { readonly threshold: number; readonly accuracy: number } {
+export function bestThreshold(pairs: readonly Labelled[]): {
+  readonly threshold: number;
+  readonly accuracy: number;
+} {
   const sorted = pairs.toSorted((a, b) => a.score - b.score);
   let right = sorted.reduce((count, pair) => count + (pair.same ? 1 : 0), 0);
   let best = { right, threshold: (sorted[0]?.score ?? 0) - 1 };
@@ -52,9 +59,13 @@ export function bestThreshold(pairs: readonly Labelled[]): { readonly threshold:
     right += pair.same ? -1 : 1;
     const above = sorted[i + 1]?.score;
     if (above === pair.score) continue;
-    if (right > best.right) best = { right, threshold: above === undefined ? pair.score : (pair.score + above) / 2 };
+    if (right > best.right)
+      best = { right, threshold: above === undefined ? pair.score : (pair.score + above) / 2 };
   }
-  return { threshold: best.threshold, accuracy: pairs.length === 0 ? 0 : best.right / pairs.length };
+  return {
+    threshold: best.threshold,
+    accuracy: pairs.length === 0 ? 0 : best.right / pairs.length,
+  };
 }
 
 /** Share of pairs that a threshold classifies rightly. */
@@ -64,7 +75,11 @@ export function accuracyAt(pairs: readonly Labelled[], threshold: number): numbe
 }
 
 /** Share of same-person scores accepted at the lowest threshold whose false accepts stay within `far`. */
-export function tarAtFar(same: readonly number[], different: readonly number[], far: number): TarAtFar {
+export function tarAtFar(
+  same: readonly number[],
+  different: readonly number[],
+  far: number,
+): TarAtFar {
   const falling = different.toSorted((a, b) => b - a);
   const allowed = Math.floor(far * different.length + 1e-9);
   const threshold = falling[allowed] ?? FAILED_SCORE;
@@ -80,7 +95,8 @@ export function tarAtFar(same: readonly number[], different: readonly number[], 
 
 function spreadOf(values: readonly number[]): Spread {
   const mean = values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, values.length);
+  const variance =
+    values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, values.length);
   return { mean, std: Math.sqrt(variance) };
 }
 
@@ -90,15 +106,29 @@ function spreadOf(values: readonly number[]): Spread {
  *
  * @see http://vis-www.cs.umass.edu/lfw/ Huang et al., "Labeled Faces in the Wild", view 2
  */
-export function verificationReport(pairs: readonly ScoredPair[], fars: readonly number[]): VerificationReport {
+export function verificationReport(
+  pairs: readonly ScoredPair[],
+  fars: readonly number[],
+): VerificationReport {
   const scored = pairs.map((pair) => ({ ...pair, score: pair.score ?? FAILED_SCORE }));
-  const folds = [...new Set(pairs.map((pair) => pair.fold))].sort((a, b) => a - b).map((fold) => {
-    const training = scored.filter((pair) => pair.fold !== fold);
-    const { threshold } = bestThreshold(training.length > 0 ? training : scored);
-    return { fold, threshold, accuracy: accuracyAt(scored.filter((pair) => pair.fold === fold), threshold) };
-  });
-  const scores = (same: boolean) => scored.filter((pair) => pair.same === same).map((pair) => pair.score);
-  const failed = (same: boolean) => pairs.filter((pair) => pair.same === same && pair.score === undefined).length;
+  const folds = [...new Set(pairs.map((pair) => pair.fold))]
+    .sort((a, b) => a - b)
+    .map((fold) => {
+      const training = scored.filter((pair) => pair.fold !== fold);
+      const { threshold } = bestThreshold(training.length > 0 ? training : scored);
+      return {
+        fold,
+        threshold,
+        accuracy: accuracyAt(
+          scored.filter((pair) => pair.fold === fold),
+          threshold,
+        ),
+      };
+    });
+  const scores = (same: boolean) =>
+    scored.filter((pair) => pair.same === same).map((pair) => pair.score);
+  const failed = (same: boolean) =>
+    pairs.filter((pair) => pair.same === same && pair.score === undefined).length;
   const [same, different] = [scores(true), scores(false)];
   return {
     pairs: { same: same.length, different: different.length },
@@ -133,11 +163,14 @@ export function parsePairs(text: string): readonly PicturePair[] | string {
   const pairs: PicturePair[] = [];
   for (const [index, line] of lines.slice(1).entries()) {
     const pair = parsePair(line.trim().split(/\s+/), Math.floor(index / (2 * perFold)));
-    if (pair === undefined) return `line ${index + 2} must be \`name n1 n2\` or \`name1 n1 name2 n2\``;
+    if (pair === undefined)
+      return `line ${index + 2} must be \`name n1 n2\` or \`name1 n1 name2 n2\``;
     pairs.push(pair);
   }
   const expected = perFold * 2 * (head.length === 2 ? (head[0] as number) : 1);
-  return pairs.length === expected ? pairs : `it announces ${expected} pairs and holds ${pairs.length}`;
+  return pairs.length === expected
+    ? pairs
+    : `it announces ${expected} pairs and holds ${pairs.length}`;
 }
 
 function parsePair(words: readonly string[], fold: number): PicturePair | undefined {
@@ -146,5 +179,10 @@ function parsePair(words: readonly string[], fold: number): PicturePair | undefi
   const same = n2 === undefined;
   const numbers = [Number(n1), Number(same ? b : n2)] as const;
   if (!numbers.every((value) => Number.isInteger(value) && value > 0)) return undefined;
-  return { fold, same, first: { name: a, number: numbers[0] }, second: { name: same ? a : b, number: numbers[1] } };
+  return {
+    fold,
+    same,
+    first: { name: a, number: numbers[0] },
+    second: { name: same ? a : b, number: numbers[1] },
+  };
 }

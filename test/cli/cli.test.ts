@@ -7,7 +7,13 @@ import { Fault } from "../../src/lib/fault.ts";
 import { cli } from "./support.ts";
 
 const failing = (fault: unknown): readonly Command[] => [
-  { name: "fail", summary: "", operands: [], options: {}, load: async () => () => Promise.reject(fault) },
+  {
+    name: "fail",
+    summary: "",
+    operands: [],
+    options: {},
+    load: async () => () => Promise.reject(fault),
+  },
 ];
 
 describe("cli", () => {
@@ -26,7 +32,7 @@ describe("cli", () => {
     [["erase", "a", "--force"], /unknown option '--force'/i],
     [["keys", "new", "x"], /--out DIR is required/],
     [["keys", "new", "../x", "--out", "/nonexistent"], /cannot name a key/],
-    [["bench", "--runs", "many"], /--runs must be a number from 1 to/],
+    [["bench", "--runs", "many"], /--runs must be a number from 5 to/],
     [["run", "--config", "a", "--config", "b"], /--config is given 2 times/],
     [["run", "--config", ""], /--config is empty/],
   ];
@@ -45,21 +51,28 @@ describe("cli", () => {
     assert.equal((await ended(new Error("two\n  lines"))).error, "ostiary: two; lines\n");
     assert.equal((await ended(new Error("x"))).exit, EXIT.failed);
     assert.equal((await ended(refused("not_found", "x"))).exit, EXIT.refused);
-    assert.equal((await ended(Object.assign(new Error("x"), { code: "ECONNREFUSED" }))).exit, EXIT.unreachable);
+    assert.equal(
+      (await ended(Object.assign(new Error("x"), { code: "ECONNREFUSED" }))).exit,
+      EXIT.unreachable,
+    );
     assert.equal((await ended(new Fault("config_invalid", "x"))).exit, EXIT.config);
   });
 
   it("exits 130 when it was interrupted", async () => {
     const stop = new AbortController();
     stop.abort();
-    assert.equal((await cli(["fail"], { commands: failing(new Error("x")), signal: stop.signal })).exit, EXIT.interrupted);
+    assert.equal(
+      (await cli(["fail"], { commands: failing(new Error("x")), signal: stop.signal })).exit,
+      EXIT.interrupted,
+    );
   });
 
   it("explains every command", async () => {
     for (const command of COMMANDS) {
       const help = await cli([...command.name.split(" "), "--help"]);
       assert.equal(help.exit, EXIT.ok);
-      for (const option of Object.keys(command.options)) assert.ok(help.out.includes(`--${option}`), `${command.name} --${option}`);
+      for (const option of Object.keys(command.options))
+        assert.ok(help.out.includes(`--${option}`), `${command.name} --${option}`);
     }
   });
 });

@@ -20,7 +20,19 @@ describe("models import", () => {
   after(async () => rm(directory, { recursive: true, force: true }));
 
   const run = (out: string, extra: readonly string[] = [], file = embedder) =>
-    cli(["models", "import", "--detector", detector, "--embedder", file, "--preset", "retail-0095", "--out", join(directory, out), ...extra]);
+    cli([
+      "models",
+      "import",
+      "--detector",
+      detector,
+      "--embedder",
+      file,
+      "--preset",
+      "retail-0095",
+      "--out",
+      join(directory, out),
+      ...extra,
+    ]);
 
   it("refuses a file with another checksum and leaves nothing behind", { skip }, async () => {
     const wrong = join(directory, "wrong.onnx");
@@ -33,8 +45,17 @@ describe("models import", () => {
     assert.equal(existsSync(join(directory, "wrong")), false);
   });
 
-  it("builds a pack that passes the schema, with the given score table, and never overwrites one", { skip }, async () => {
-    const table = { set: "made up", pairs: 1000, points: [{ cosine: 0.2, fmr: 0.1 }, { cosine: 0.4, fmr: 0.03 }] };
+  it("builds a pack that passes the schema, with the given score table, and never overwrites one", {
+    skip,
+  }, async () => {
+    const table = {
+      set: "made up",
+      pairs: 1000,
+      points: [
+        { cosine: 0.2, fmr: 0.1 },
+        { cosine: 0.4, fmr: 0.03 },
+      ],
+    };
     await writeFile(join(directory, "table.json"), JSON.stringify(table));
     const first = await run("good", ["--calibration", join(directory, "table.json"), "--json"]);
     assert.equal(first.exit, 0, first.error);

@@ -14,9 +14,23 @@ describe("send", () => {
   });
   after(async () => rm(directory, { recursive: true, force: true }));
 
-  const send = (changes: Readonly<Record<string, string>>, args = "{}", command = "device/status") => {
-    const options = { broker: "mqtt://127.0.0.1:1", key: join(directory, "admin.pem"), device: "site/door", ...changes };
-    return cli(["send", command, args, ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, value])]);
+  const send = (
+    changes: Readonly<Record<string, string>>,
+    args = "{}",
+    command = "device/status",
+  ) => {
+    const options = {
+      broker: "mqtt://127.0.0.1:1",
+      key: join(directory, "admin.pem"),
+      device: "site/door",
+      ...changes,
+    };
+    return cli([
+      "send",
+      command,
+      args,
+      ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]),
+    ]);
   };
 
   it("says which argument is wrong", async () => {

@@ -9,14 +9,26 @@ export interface CliRun {
   readonly error: string;
 }
 
-export async function cli(argv: readonly string[], options: { commands?: readonly Command[]; signal?: AbortSignal } = {}): Promise<CliRun> {
+export async function cli(
+  argv: readonly string[],
+  options: { commands?: readonly Command[]; signal?: AbortSignal } = {},
+): Promise<CliRun> {
   let [out, error] = ["", ""];
   const terminal = {
-    out: (text: string) => void (out += text),
-    error: (text: string) => void (error += text),
+    out: (text: string) => {
+      out += text;
+    },
+    error: (text: string) => {
+      error += text;
+    },
     interactive: false,
     env: {},
   };
-  const exit = await runCli(argv, options.commands ?? COMMANDS, terminal, options.signal ?? new AbortController().signal);
+  const exit = await runCli(
+    argv,
+    options.commands ?? COMMANDS,
+    terminal,
+    options.signal ?? new AbortController().signal,
+  );
   return { exit, out, error };
 }

@@ -23,23 +23,32 @@ describe("score table", () => {
     const table = calibrationOf("a ramp", scores, histogram([0.9, 1]));
     assert.ok(table !== undefined);
     const last = table.points.at(-1);
-    assert.ok(last !== undefined && last.fmr <= 0.01 && last.fmr > 0.009, `smallest FMR ${last?.fmr}`);
+    assert.ok(
+      last !== undefined && last.fmr <= 0.01 && last.fmr > 0.009,
+      `smallest FMR ${last?.fmr}`,
+    );
     assert.equal(last.fnmr, 0.5);
     Calibration.parse(table);
   });
 
   it("rises in cosine and falls in rate, whatever the scores", () => {
     fc.assert(
-      fc.property(fc.array(fc.double({ min: -1, max: 1, noNaN: true }), { minLength: 60, maxLength: 400 }), (scores) => {
-        const table = calibrationOf("any", histogram(scores), histogram([]));
-        for (const [i, point] of (table?.points ?? []).entries()) {
-          const before = table?.points[i - 1];
-          assert.ok(before === undefined || (point.cosine > before.cosine && point.fmr < before.fmr));
-          // The histogram rounds to 1e-4: one bin of slack on either side.
-          const above = scores.filter((score) => score >= point.cosine + 1e-4).length / scores.length;
-          assert.ok(above <= point.fmr + 1e-12);
-        }
-      }),
+      fc.property(
+        fc.array(fc.double({ min: -1, max: 1, noNaN: true }), { minLength: 60, maxLength: 400 }),
+        (scores) => {
+          const table = calibrationOf("any", histogram(scores), histogram([]));
+          for (const [i, point] of (table?.points ?? []).entries()) {
+            const before = table?.points[i - 1];
+            assert.ok(
+              before === undefined || (point.cosine > before.cosine && point.fmr < before.fmr),
+            );
+            // The histogram rounds to 1e-4: one bin of slack on either side.
+            const above =
+              scores.filter((score) => score >= point.cosine + 1e-4).length / scores.length;
+            assert.ok(above <= point.fmr + 1e-12);
+          }
+        },
+      ),
     );
   });
 

@@ -1,17 +1,31 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 
 const ready = existsSync("node_modules");
 
-describe("install.sh in a staging root", { skip: ready ? false : "NOT SET UP: run scripts/setup.sh" }, () => {
+describe("install.sh in a staging root", {
+  skip: ready ? false : "NOT SET UP: run scripts/setup.sh",
+}, () => {
   let root = "";
   const at = (path: string): string => join(root, path);
   const install = (...args: readonly string[]) => {
-    const run = spawnSync("bash", ["scripts/install.sh", "--root", root, ...args], { encoding: "utf8" });
+    const run = spawnSync("bash", ["scripts/install.sh", "--root", root, ...args], {
+      encoding: "utf8",
+    });
     return { status: run.status, said: run.stdout + run.stderr };
   };
   before(() => {
@@ -24,7 +38,11 @@ describe("install.sh in a staging root", { skip: ready ? false : "NOT SET UP: ru
   it("installs a version that runs, a unit that is enabled, a configuration and a key", () => {
     const target = readlinkSync(at("opt/ostiary/current"));
     assert.match(target, /^versions\/\d+\.\d+\.\d+-[0-9a-f]{12}$/);
-    const help = spawnSync(at("opt/ostiary/current/scripts/ostiary"), ["models", "list", "--json"], { encoding: "utf8" });
+    const help = spawnSync(
+      at("opt/ostiary/current/scripts/ostiary"),
+      ["models", "list", "--json"],
+      { encoding: "utf8" },
+    );
     assert.equal(help.status, 0, help.stderr);
     assert.equal(readlinkSync(at("usr/bin/ostiary")), "/opt/ostiary/current/scripts/ostiary");
     assert.ok(existsSync(at("etc/systemd/system/multi-user.target.wants/ostiary.service")));
@@ -43,13 +61,22 @@ describe("install.sh in a staging root", { skip: ready ? false : "NOT SET UP: ru
 
   it("changes nothing the second time, not even what was edited", () => {
     const key = readFileSync(at("etc/ostiary/device.key"), "hex");
-    const [version, inode] = [readlinkSync(at("opt/ostiary/current")), statSync(at("opt/ostiary/current/package.json")).ino];
+    const [version, inode] = [
+      readlinkSync(at("opt/ostiary/current")),
+      statSync(at("opt/ostiary/current/package.json")).ino,
+    ];
     writeFileSync(at("etc/ostiary/ostiary.yaml"), "# mine\n");
     const run = install();
     assert.equal(run.status, 0, run.said);
     assert.equal(readFileSync(at("etc/ostiary/device.key"), "hex"), key);
     assert.equal(readFileSync(at("etc/ostiary/ostiary.yaml"), "utf8"), "# mine\n");
-    assert.deepEqual([readlinkSync(at("opt/ostiary/current")), statSync(at("opt/ostiary/current/package.json")).ino], [version, inode]);
+    assert.deepEqual(
+      [
+        readlinkSync(at("opt/ostiary/current")),
+        statSync(at("opt/ostiary/current/package.json")).ino,
+      ],
+      [version, inode],
+    );
     assert.deepEqual(readdirSync(at("opt/ostiary")).toSorted(), ["current", "versions"]);
   });
 

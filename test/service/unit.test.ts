@@ -10,8 +10,19 @@ const skip = analyze ? false : "NO systemd-analyze: the unit's exposure is not c
 
 describe("systemd unit", () => {
   it("is exposed no more than 2.0", { skip }, () => {
-    const run = spawnSync("systemd-analyze", ["security", "--offline=yes", "--threshold=20", UNIT], { encoding: "utf8" });
-    assert.equal(run.status, 0, run.stdout.split("\n").filter((line) => line.startsWith("✗") || line.includes("Overall")).join("\n"));
+    const run = spawnSync(
+      "systemd-analyze",
+      ["security", "--offline=yes", "--threshold=20", UNIT],
+      { encoding: "utf8" },
+    );
+    assert.equal(
+      run.status,
+      0,
+      run.stdout
+        .split("\n")
+        .filter((line) => line.startsWith("✗") || line.includes("Overall"))
+        .join("\n"),
+    );
   });
 
   it("says what the daemon relies on", () => {
