@@ -17,22 +17,40 @@ export function matchOf(
 ): Match {
   const best = candidates[0];
   if (best === undefined) return { kind: "unknown", reason: "no_gallery" };
-  if (threshold.kind === "none") return { kind: "unknown", reason: "no_threshold", cosine: best.cosine };
-  if (!(best.cosine >= threshold.cosine)) return { kind: "unknown", reason: "below_threshold", cosine: best.cosine };
+  if (threshold.kind === "none")
+    return { kind: "unknown", reason: "no_threshold", cosine: best.cosine };
+  if (!(best.cosine >= threshold.cosine))
+    return { kind: "unknown", reason: "below_threshold", cosine: best.cosine };
   const rival = rivalCosine(candidates, best, options.candidates);
   if (rival === undefined) {
-    return { kind: "identity", identityId: best.identityId, cosine: best.cosine, threshold: threshold.cosine };
+    return {
+      kind: "identity",
+      identityId: best.identityId,
+      cosine: best.cosine,
+      threshold: threshold.cosine,
+    };
   }
   const margin = cosine(best.cosine - rival);
-  if (!(margin >= options.marginMin)) return { kind: "unknown", reason: "small_margin", cosine: best.cosine };
-  return { kind: "identity", identityId: best.identityId, cosine: best.cosine, margin, threshold: threshold.cosine };
+  if (!(margin >= options.marginMin))
+    return { kind: "unknown", reason: "small_margin", cosine: best.cosine };
+  return {
+    kind: "identity",
+    identityId: best.identityId,
+    cosine: best.cosine,
+    margin,
+    threshold: threshold.cosine,
+  };
 }
 
 /**
  * Best cosine of anybody else. When the list is full of one identity, somebody else may sit right below
  * its end, so its last cosine stands in.
  */
-function rivalCosine(candidates: readonly Candidate[], best: Candidate, asked: number): Cosine | undefined {
+function rivalCosine(
+  candidates: readonly Candidate[],
+  best: Candidate,
+  asked: number,
+): Cosine | undefined {
   const other = candidates.find((candidate) => candidate.identityId !== best.identityId);
   if (other !== undefined) return other.cosine;
   return candidates.length >= asked ? candidates.at(-1)?.cosine : undefined;

@@ -27,7 +27,11 @@ export type Threshold =
     }
   | { readonly kind: "none"; readonly reason: NoThresholdReason };
 
-export type NoThresholdReason = "not_calibrated" | "calibration_not_monotone" | "beyond_calibration" | "invalid_target";
+export type NoThresholdReason =
+  | "not_calibrated"
+  | "calibration_not_monotone"
+  | "beyond_calibration"
+  | "invalid_target";
 
 /** FMR per comparison such that 1 − (1 − fmr)^size = fpir, for independent comparisons. */
 export function fmrFor(fpirTarget: number, gallerySize: number): number {
@@ -37,7 +41,8 @@ export function fmrFor(fpirTarget: number, gallerySize: number): number {
 
 export function thresholdFor(query: ThresholdQuery): Threshold {
   const { calibration, fpirTarget, gallerySize, cosineMin } = query;
-  if (!(fpirTarget > 0 && fpirTarget < 1) || !(gallerySize >= 0)) return { kind: "none", reason: "invalid_target" };
+  if (!(fpirTarget > 0 && fpirTarget < 1) || !(gallerySize >= 0))
+    return { kind: "none", reason: "invalid_target" };
   if (calibration === undefined) {
     if (cosineMin === undefined) return { kind: "none", reason: "not_calibrated" };
     return { kind: "threshold", cosine: cosine(cosineMin), source: "floor" };
@@ -87,7 +92,8 @@ function cosineAt(
   const above = points.findIndex((point) => point.fmr <= fmr);
   const upper = points[above];
   const lower = points[above - 1];
-  if (upper !== undefined && lower !== undefined) return { cosine: onLine(lower, upper, fmr), source: "table" };
+  if (upper !== undefined && lower !== undefined)
+    return { cosine: onLine(lower, upper, fmr), source: "table" };
   if (!(Math.log10(last.fmr / fmr) <= extrapolateDecades)) return undefined;
   const found = onLine(beforeLast, last, fmr);
   // Past 1 no score can pass: that is a refusal, and saying so is clearer.

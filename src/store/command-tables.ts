@@ -45,22 +45,42 @@ export class CommandTables {
   }
 
   answered(kid: string, id: string): Answer | undefined {
-    const sealed = this.#connection.get("SELECT sealed FROM command_answer WHERE kid = ? AND id = ?", kid, id)?.["sealed"];
+    const sealed = this.#connection.get(
+      "SELECT sealed FROM command_answer WHERE kid = ? AND id = ?",
+      kid,
+      id,
+    )?.["sealed"];
     if (!(sealed instanceof Uint8Array)) return undefined;
     return JSON.parse(this.#key.open(sealed, answerPlace(kid, id)).toString("utf8")) as Answer;
   }
 
   isReplay({ kid, stream, seq }: CommandStamp): boolean {
-    const last = this.#connection.get("SELECT last_seq FROM command_stream WHERE kid = ? AND stream = ?", kid, stream)?.["last_seq"];
+    const last = this.#connection.get(
+      "SELECT last_seq FROM command_stream WHERE kid = ? AND stream = ?",
+      kid,
+      stream,
+    )?.["last_seq"];
     return last !== undefined && !(seq > Number(last));
   }
 
   /** Inside a transaction. @throws Fault `inbox_full` when too many clients were seen within a day */
   note({ kid, stream, seq, at }: CommandStamp): void {
-    const updated = this.#connection.run("UPDATE command_stream SET last_seq = ?, at = ? WHERE kid = ? AND stream = ?", seq, at, kid, stream);
+    const updated = this.#connection.run(
+      "UPDATE command_stream SET last_seq = ?, at = ? WHERE kid = ? AND stream = ?",
+      seq,
+      at,
+      kid,
+      stream,
+    );
     if (updated > 0) return;
     if (this.#streams >= this.#limits.streamsMax) this.#pruneStreams(at);
-    this.#connection.run("INSERT INTO command_stream (kid, stream, last_seq, at) VALUES (?, ?, ?, ?)", kid, stream, seq, at);
+    this.#connection.run(
+      "INSERT INTO command_stream (kid, stream, last_seq, at) VALUES (?, ?, ?, ?)",
+      kid,
+      stream,
+      seq,
+      at,
+    );
     this.#streams += 1;
   }
 
@@ -69,8 +89,20 @@ export class CommandTables {
     let text = JSON.stringify(answer);
     if (Buffer.byteLength(text) > ANSWER_KEPT_BYTES) text = JSON.stringify(notKept);
     const sealed = this.#key.seal(Buffer.from(text, "utf8"), answerPlace(kid, id));
-    this.#drop(this.#connection.all("SELECT n, length(sealed) AS bytes FROM command_answer WHERE kid = ? AND id = ?", kid, id));
-    this.#connection.run("INSERT INTO command_answer (kid, id, at, sealed) VALUES (?, ?, ?, ?)", kid, id, at, sealed);
+    this.#drop(
+      this.#connection.all(
+        "SELECT n, length(sealed) AS bytes FROM command_answer WHERE kid = ? AND id = ?",
+        kid,
+        id,
+      ),
+    );
+    this.#connection.run(
+      "INSERT INTO command_answer (kid, id, at, sealed) VALUES (?, ?, ?, ?)",
+      kid,
+      id,
+      at,
+      sealed,
+    );
     this.#answers += 1;
     this.#bytes += sealed.length;
     this.#prune(at);
@@ -81,7 +113,11 @@ export class CommandTables {
     const name = JSON.stringify(identityId);
     let after = 0;
     for (;;) {
-      const rows = this.#connection.all("SELECT n, kid, id, sealed FROM command_answer WHERE n > ? ORDER BY n LIMIT ?", after, REDACT_BATCH);
+      const rows = this.#connection.all(
+        "SELECT n, kid, id, sealed FROM command_answer WHERE n > ? ORDER BY n LIMIT ?",
+        after,
+        REDACT_BATCH,
+      );
       for (const row of rows) {
         after = Number(row["n"]);
         const place = answerPlace(String(row["kid"]), String(row["id"]));
@@ -108,8 +144,12 @@ export class CommandTables {
   /** The oldest answers go above the bounds, and after a day. */
   #prune(now: EpochMs): void {
     for (;;) {
-      const over = this.#answers > this.#limits.answersMax || this.#bytes > this.#limits.answerBytesMax;
-      const rows = this.#connection.all("SELECT n, at, length(sealed) AS bytes FROM command_answer ORDER BY n LIMIT ?", over ? 1 : PRUNE_BATCH);
+      const over =
+        this.#answers > this.#limits.answersMax || this.#bytes > this.#limits.answerBytesMax;
+      const rows = this.#connection.all(
+        "SELECT n, at, length(sealed) AS bytes FROM command_answer ORDER BY n LIMIT ?",
+        over ? 1 : PRUNE_BATCH,
+      );
       const due = over ? rows : rows.filter((row) => Number(row["at"]) < now - DAY_MS);
       this.#drop(due);
       if (!over || due.length === 0) return;
@@ -127,12 +167,28 @@ export class CommandTables {
   #pruneStreams(now: EpochMs): void {
     this.#streams -= this.#connection.run("DELETE FROM command_stream WHERE at < ?", now - DAY_MS);
     if (this.#streams < this.#limits.streamsMax) return;
-    throw new Fault("inbox_full", `${this.#streams} command streams within a day: clients must keep one stream per start`, { retry: "later" });
+    throw new Fault(
+      "inbox_full",
+      `${this.#streams} command streams within a day: clients must keep one stream per start`,
+      { retry: "later" },
+    );
   }
 }
 
-const notKept: Answer = { ok: false, error: { code: "answer_not_kept", message: "the command was carried out; its answer was too large to keep for a repeat" } };
-const erased: Answer = { ok: false, error: { code: "answer_erased", message: "the command was carried out; its answer went with the identity it named" } };
+const notKept: Answer = {
+  ok: false,
+  error: {
+    code: "answer_not_kept",
+    message: "the command was carried out; its answer was too large to keep for a repeat",
+  },
+};
+const erased: Answer = {
+  ok: false,
+  error: {
+    code: "answer_erased",
+    message: "the command was carried out; its answer went with the identity it named",
+  },
+};
 
 function answerPlace(kid: string, id: string): string {
   return `command_answer|${kid}|${id}|1`;

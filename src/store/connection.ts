@@ -1,5 +1,10 @@
 /** The database file: how it is opened, and what one transaction is. */
-import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite";
+import {
+  DatabaseSync,
+  type SQLInputValue,
+  type SQLOutputValue,
+  type StatementSync,
+} from "node:sqlite";
 import { Fault } from "../lib/fault.ts";
 import { isFatal, storeFaultOf } from "./faults.ts";
 import { migrate } from "./migrations.ts";
@@ -24,10 +29,18 @@ export class Connection implements Disposable {
   static open(path: string): Connection {
     let database: DatabaseSync | undefined;
     try {
-      database = new DatabaseSync(path, { timeout: 2000, enableForeignKeyConstraints: true, allowExtension: false });
+      database = new DatabaseSync(path, {
+        timeout: 2000,
+        enableForeignKeyConstraints: true,
+        allowExtension: false,
+      });
       configure(database);
       const health = database.prepare("PRAGMA quick_check(1)").get()?.["quick_check"];
-      if (health !== "ok") throw new Fault("store_corrupt", `the store is damaged (${String(health)}): restore a backup`);
+      if (health !== "ok")
+        throw new Fault(
+          "store_corrupt",
+          `the store is damaged (${String(health)}): restore a backup`,
+        );
       migrate(database);
       // What a crash left between an erase and its checkpoint goes now.
       database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -41,7 +54,11 @@ export class Connection implements Disposable {
   /** Runs `work` durably or not at all. Synchronous; does not nest. */
   transaction<T>(work: () => T): T {
     if (this.#broken !== undefined) throw this.#broken;
-    if (this.#inTransaction) throw new Fault("store_nested", "a transaction inside a transaction: use the one that is open");
+    if (this.#inTransaction)
+      throw new Fault(
+        "store_nested",
+        "a transaction inside a transaction: use the one that is open",
+      );
     try {
       this.#database.exec("BEGIN IMMEDIATE");
     } catch (cause) {
@@ -77,7 +94,11 @@ export class Connection implements Disposable {
   /** Moves the write-ahead log into the database and empties it, so that overwritten bytes are in no file. */
   checkpoint(): void {
     const busy = this.get("PRAGMA wal_checkpoint(TRUNCATE)")?.["busy"];
-    if (busy !== 0) throw new Fault("store_io", "the write-ahead log could not be emptied: another process reads the store");
+    if (busy !== 0)
+      throw new Fault(
+        "store_io",
+        "the write-ahead log could not be emptied: another process reads the store",
+      );
   }
 
   [Symbol.dispose](): void {
@@ -136,7 +157,10 @@ function configure(database: DatabaseSync): void {
     database.exec(`PRAGMA ${name}=${value}`);
     const actual = database.prepare(`PRAGMA ${name}`).get()?.[name];
     if (actual !== expected) {
-      throw new Fault("store_setting", `SQLite keeps ${name} at ${String(actual)} instead of ${expected}: this build or file system cannot hold the store`);
+      throw new Fault(
+        "store_setting",
+        `SQLite keeps ${name} at ${String(actual)} instead of ${expected}: this build or file system cannot hold the store`,
+      );
     }
   }
 }

@@ -1,5 +1,5 @@
 /** Where the device key comes from: a systemd credential, a file nobody else may read, or a refusal. */
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync, constants } from "node:fs";
+import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { codeOf, Fault } from "../lib/fault.ts";
 import type { Log } from "../lib/log.ts";
@@ -27,14 +27,23 @@ export function deviceKeyOf(bytes: Uint8Array, randomBytes: RandomBytes): Device
 }
 
 /** @throws Fault `device_key_missing`, `device_key_exposed`, `device_key_invalid` */
-export function loadDeviceKey(options: DeviceKeyOptions, { log, randomBytes }: DeviceKeyDeps): DeviceKey {
-  const credential = options.credentialsDirectory === undefined ? undefined : join(options.credentialsDirectory, "device-key");
+export function loadDeviceKey(
+  options: DeviceKeyOptions,
+  { log, randomBytes }: DeviceKeyDeps,
+): DeviceKey {
+  const credential =
+    options.credentialsDirectory === undefined
+      ? undefined
+      : join(options.credentialsDirectory, "device-key");
   const bytes =
     (credential === undefined ? undefined : readKey(credential, "credential")) ??
     (options.file === undefined ? undefined : readKey(options.file, "file")) ??
     generated(options, randomBytes);
   if (options.insecureGenerated) {
-    log.warn({ code: "insecure_device_key" }, "the device key may be a generated one beside the store: whoever copies the disk can read it");
+    log.warn(
+      { code: "insecure_device_key" },
+      "the device key may be a generated one beside the store: whoever copies the disk can read it",
+    );
   }
   const key = new SealingKey(bytes, randomBytes);
   bytes.fill(0);
@@ -47,15 +56,23 @@ function readKey(path: string, kind: "credential" | "file"): Buffer | undefined 
     fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   } catch (cause) {
     if (codeOf(cause) === "ENOENT") return undefined;
-    throw new Fault("device_key_missing", `cannot open the device key ${path} (${codeOf(cause)}): check its path and owner`, { cause });
+    throw new Fault(
+      "device_key_missing",
+      `cannot open the device key ${path} (${codeOf(cause)}): check its path and owner`,
+      { cause },
+    );
   }
   try {
     const stat = fstatSync(fd);
-    if (!stat.isFile()) throw new Fault("device_key_invalid", `the device key ${path} is not a regular file`);
+    if (!stat.isFile())
+      throw new Fault("device_key_invalid", `the device key ${path} is not a regular file`);
     // systemd serves credentials from a private mount as 0400 or, to root, 0440.
     const forbidden = kind === "credential" ? 0o027 : 0o077;
     if ((stat.mode & forbidden) !== 0) {
-      throw new Fault("device_key_exposed", `others may read the device key ${path}: chmod 600 it, and replace it if it was copied`);
+      throw new Fault(
+        "device_key_exposed",
+        `others may read the device key ${path}: chmod 600 it, and replace it if it was copied`,
+      );
     }
     const text = Buffer.alloc(256);
     const size = readSync(fd, text, 0, text.length, 0);
@@ -71,7 +88,10 @@ function decoded(raw: Buffer, path: string): Buffer {
   if (raw.length === KEY_BYTES) return Buffer.from(raw);
   const hex = raw.toString("latin1").trim();
   if (/^[0-9a-fA-F]{64}$/.test(hex)) return Buffer.from(hex, "hex");
-  throw new Fault("device_key_invalid", `the device key ${path} must be ${KEY_BYTES} raw bytes or ${KEY_BYTES * 2} hex digits`);
+  throw new Fault(
+    "device_key_invalid",
+    `the device key ${path} must be ${KEY_BYTES} raw bytes or ${KEY_BYTES * 2} hex digits`,
+  );
 }
 
 function generated(options: DeviceKeyOptions, randomBytes: RandomBytes): Buffer {

@@ -25,6 +25,8 @@ export interface EventLimits {
 /** Dropped last: the rest is context, these are the record of who was let in. */
 const DECISION = "decision";
 const GAP = "gap";
+/** About what a gap's body takes. */
+const GAP_BYTES = 48;
 const BODY_MAX_BYTES = 64 * 1024;
 /** A clean-up goes this far below the limit, so that it does not run with every event. */
 const KEPT_SHARE = 0.9;
@@ -42,7 +44,9 @@ export class EventLog {
   constructor(limits: EventLimits, connection: Connection) {
     this.#limits = limits;
     this.#connection = connection;
-    const kept = connection.get("SELECT count(*) AS n, coalesce(sum(octet_length(body)), 0) AS bytes, coalesce(max(seq), 0) AS last FROM event");
+    const kept = connection.get(
+      "SELECT count(*) AS n, coalesce(sum(octet_length(body)), 0) AS bytes, coalesce(max(seq), 0) AS last FROM event",
+    );
     const counter = connection.get("SELECT value FROM meta WHERE name = 'last_seq'");
     this.#count = Number(kept?.["n"]);
     this.#bytes = Number(kept?.["bytes"]);
@@ -53,10 +57,23 @@ export class EventLog {
   append(type: string, body: Readonly<Record<string, unknown>>, at: EpochMs): number {
     const text = JSON.stringify(body);
     const bytes = Buffer.byteLength(text);
-    if (bytes > BODY_MAX_BYTES) throw new Fault("event_too_large", `a ${type} event has ${bytes} bytes, at most ${BODY_MAX_BYTES} are kept`);
+    if (bytes > BODY_MAX_BYTES)
+      throw new Fault(
+        "event_too_large",
+        `a ${type} event has ${bytes} bytes, at most ${BODY_MAX_BYTES} are kept`,
+      );
     const seq = this.#lastSeq + 1;
-    this.#connection.run("INSERT INTO event (seq, type, at, body, sent) VALUES (?, ?, ?, ?, 0)", seq, type, at, text);
-    this.#connection.run("INSERT INTO meta (name, value) VALUES ('last_seq', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", seq);
+    this.#connection.run(
+      "INSERT INTO event (seq, type, at, body, sent) VALUES (?, ?, ?, ?, 0)",
+      seq,
+      type,
+      at,
+      text,
+    );
+    this.#connection.run(
+      "INSERT INTO meta (name, value) VALUES ('last_seq', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+      seq,
+    );
     this.#lastSeq = seq;
     this.#count += 1;
     this.#bytes += bytes;
@@ -75,8 +92,14 @@ export class EventLog {
   }
 
   unsent(limit: number): OutboxRow[] {
-    const rows = this.#connection.all("SELECT * FROM event WHERE sent = 0 ORDER BY seq LIMIT ?", limit + this.#acknowledged.size);
-    return rows.map(outboxRow).filter((event) => !this.#acknowledged.has(event.seq)).slice(0, limit);
+    const rows = this.#connection.all(
+      "SELECT * FROM event WHERE sent = 0 ORDER BY seq LIMIT ?",
+      limit + this.#acknowledged.size,
+    );
+    return rows
+      .map(outboxRow)
+      .filter((event) => !this.#acknowledged.has(event.seq))
+      .slice(0, limit);
   }
 
   /** @returns true when enough acknowledgements wait to be worth a write of their own */
@@ -87,7 +110,8 @@ export class EventLog {
 
   /** Inside a transaction. {@link settled} after its commit. */
   flush(): void {
-    for (const seq of this.#acknowledged) this.#connection.run("UPDATE event SET sent = 1 WHERE seq = ?", seq);
+    for (const seq of this.#acknowledged)
+      this.#connection.run("UPDATE event SET sent = 1 WHERE seq = ?", seq);
   }
 
   settled(): void {
@@ -95,7 +119,9 @@ export class EventLog {
   }
 
   history(fromSeq: number, limit: number): OutboxRow[] {
-    return this.#connection.all("SELECT * FROM event WHERE seq >= ? ORDER BY seq LIMIT ?", fromSeq, limit).map(outboxRow);
+    return this.#connection
+      .all("SELECT * FROM event WHERE seq >= ? ORDER BY seq LIMIT ?", fromSeq, limit)
+      .map(outboxRow);
   }
 
   bounds(): { readonly first: number; readonly last: number } | undefined {
@@ -112,22 +138,37 @@ export class EventLog {
     if (this.#over(KEPT_SHARE)) this.#dropOldest();
   }
 
-  #over(share: number): boolean {
-    return this.#count > this.#limits.eventsMax * share || this.#bytes > this.#limits.eventBytesMax * share;
+  /** @param coming rows that this clean-up itself is about to write */
+  #over(share: number, coming = 0): boolean {
+    const bytes = this.#bytes + coming * GAP_BYTES;
+    return (
+      this.#count + coming > this.#limits.eventsMax * share ||
+      bytes > this.#limits.eventBytesMax * share
+    );
   }
 
   #dropAged(now: EpochMs): void {
     const oldest = this.#connection.get("SELECT seq, at FROM event ORDER BY seq LIMIT 1");
     const limit = now - this.#limits.eventAgeMaxMs;
     // With slack: an hour's events go at once instead of one with each append.
-    if (oldest === undefined || !(Number(oldest["at"]) < limit - Math.min(3_600_000, this.#limits.eventAgeMaxMs / 10))) return;
-    const young = this.#connection.get("SELECT min(seq) AS seq FROM event WHERE at >= ?", limit)?.["seq"];
-    this.#dropThrough(young === null || young === undefined ? this.#lastSeq - 1 : Number(young) - 1);
+    if (
+      oldest === undefined ||
+      !(Number(oldest["at"]) < limit - Math.min(3_600_000, this.#limits.eventAgeMaxMs / 10))
+    )
+      return;
+    const young = this.#connection.get("SELECT min(seq) AS seq FROM event WHERE at >= ?", limit)?.[
+      "seq"
+    ];
+    this.#dropThrough(
+      young === null || young === undefined ? this.#lastSeq - 1 : Number(young) - 1,
+    );
   }
 
   /** Oldest first, until below the target: they were acknowledged, only replay loses them. */
   #dropSent(): void {
-    for (const row of this.#connection.all("SELECT seq, octet_length(body) AS bytes FROM event WHERE sent = 1 ORDER BY seq")) {
+    for (const row of this.#connection.all(
+      "SELECT seq, octet_length(body) AS bytes FROM event WHERE sent = 1 ORDER BY seq",
+    )) {
       if (!this.#over(KEPT_SHARE)) return;
       this.#delete(row);
     }
@@ -136,7 +177,10 @@ export class EventLog {
   /** Unsent events that are no decisions, oldest first; each run of them becomes one gap. */
   #dropContext(): void {
     let gap: { from: number; to: number; at: number } | undefined;
-    for (const row of this.#connection.all("SELECT seq, type, at, body, octet_length(body) AS bytes FROM event WHERE sent = 0 AND seq < ? ORDER BY seq", this.#lastSeq)) {
+    for (const row of this.#connection.all(
+      "SELECT seq, type, at, body, octet_length(body) AS bytes FROM event WHERE sent = 0 AND seq < ? ORDER BY seq",
+      this.#lastSeq,
+    )) {
       const seq = Number(row["seq"]);
       if (row["type"] === DECISION) {
         this.#writeGap(gap);
@@ -146,19 +190,24 @@ export class EventLog {
       }
       this.#delete(row);
       gap = { from: gap?.from ?? firstOf(row), to: seq, at: Number(row["at"]) };
-      if (!this.#over(KEPT_SHARE)) break;
+      if (!this.#over(KEPT_SHARE, 1)) break;
     }
     this.#writeGap(gap);
   }
 
   #dropOldest(): void {
-    const rows = this.#connection.all("SELECT seq, octet_length(body) AS bytes FROM event WHERE seq < ? ORDER BY seq", this.#lastSeq);
+    const rows = this.#connection.all(
+      "SELECT seq, octet_length(body) AS bytes FROM event WHERE seq < ? ORDER BY seq",
+      this.#lastSeq,
+    );
     let { length: count } = rows;
     let bytes = this.#bytes;
     for (const row of rows) {
       count -= 1;
       bytes -= Number(row["bytes"]);
-      const enough = count + 2 <= this.#limits.eventsMax * KEPT_SHARE && bytes <= this.#limits.eventBytesMax * KEPT_SHARE;
+      const enough =
+        count + 2 <= this.#limits.eventsMax * KEPT_SHARE &&
+        bytes <= this.#limits.eventBytesMax * KEPT_SHARE;
       if (enough || count === 0) return this.#dropThrough(Number(row["seq"]));
     }
   }
@@ -166,7 +215,10 @@ export class EventLog {
   /** Drops everything up to `seq`; what was not sent is announced by one gap. */
   #dropThrough(seq: number): void {
     let gap: { from: number; to: number; at: number } | undefined;
-    for (const row of this.#connection.all("SELECT seq, type, at, body, sent, octet_length(body) AS bytes FROM event WHERE seq <= ? ORDER BY seq", seq)) {
+    for (const row of this.#connection.all(
+      "SELECT seq, type, at, body, sent, octet_length(body) AS bytes FROM event WHERE seq <= ? ORDER BY seq",
+      seq,
+    )) {
       this.#delete(row);
       if (row["sent"] === 1 && gap === undefined) continue;
       gap = { from: gap?.from ?? firstOf(row), to: Number(row["seq"]), at: Number(row["at"]) };
@@ -180,10 +232,18 @@ export class EventLog {
     this.#bytes -= Number(row["bytes"]);
   }
 
-  #writeGap(gap: { readonly from: number; readonly to: number; readonly at: number } | undefined): void {
+  #writeGap(
+    gap: { readonly from: number; readonly to: number; readonly at: number } | undefined,
+  ): void {
     if (gap === undefined) return;
     const body = JSON.stringify({ fromSeq: gap.from, toSeq: gap.to });
-    this.#connection.run("INSERT INTO event (seq, type, at, body, sent) VALUES (?, ?, ?, ?, 0)", gap.to, GAP, gap.at, body);
+    this.#connection.run(
+      "INSERT INTO event (seq, type, at, body, sent) VALUES (?, ?, ?, ?, 0)",
+      gap.to,
+      GAP,
+      gap.at,
+      body,
+    );
     this.#count += 1;
     this.#bytes += body.length;
   }
@@ -196,5 +256,10 @@ export function firstOf(row: Row): number {
 }
 
 function outboxRow(row: Row): OutboxRow {
-  return { seq: Number(row["seq"]), type: String(row["type"]), at: Number(row["at"]) as EpochMs, body: String(row["body"]) };
+  return {
+    seq: Number(row["seq"]),
+    type: String(row["type"]),
+    at: Number(row["at"]) as EpochMs,
+    body: String(row["body"]),
+  };
 }

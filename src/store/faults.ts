@@ -17,17 +17,32 @@ export function storeFaultOf(thrown: unknown): unknown {
   const cause = { cause: thrown };
   switch (thrown.errcode & 0xff) {
     case FULL:
-      return new Fault("store_full", "the disk under the store is full: free space; nothing can be granted or changed until then", { retry: "later", ...cause });
+      return new Fault(
+        "store_full",
+        "the disk under the store is full: free space; nothing can be granted or changed until then",
+        { retry: "later", ...cause },
+      );
     case IOERR:
     case CANTOPEN:
     case READONLY:
-      return new Fault("store_io", `the disk under the store fails (${thrown.message}): check it and its mount`, cause);
+      return new Fault(
+        "store_io",
+        `the disk under the store fails (${thrown.message}): check it and its mount`,
+        cause,
+      );
     case CORRUPT:
     case NOTADB:
-      return new Fault("store_corrupt", `the store is damaged (${thrown.message}): stop ostiary, run \`ostiary check\`, restore a backup`, cause);
+      return new Fault(
+        "store_corrupt",
+        `the store is damaged (${thrown.message}): stop ostiary, run \`ostiary check\`, restore a backup`,
+        cause,
+      );
     case BUSY:
     case LOCKED:
-      return new Fault("store_locked", "another process holds the store: stop it", { retry: "later", ...cause });
+      return new Fault("store_locked", "another process holds the store: stop it", {
+        retry: "later",
+        ...cause,
+      });
     default:
       return thrown;
   }

@@ -72,14 +72,25 @@ export const SCHEMA_VERSION = STEPS.length;
 export function migrate(database: DatabaseSync, steps: readonly string[] = STEPS): void {
   const applicationId = pragma(database, "application_id");
   const version = pragma(database, "user_version");
-  if (applicationId !== APPLICATION_ID && !(applicationId === 0 && version === 0 && isEmpty(database))) {
-    throw new Fault("store_foreign", "the store's file is another program's database: point the state directory elsewhere");
+  if (
+    applicationId !== APPLICATION_ID &&
+    !(applicationId === 0 && version === 0 && isEmpty(database))
+  ) {
+    throw new Fault(
+      "store_foreign",
+      "the store's file is another program's database: point the state directory elsewhere",
+    );
   }
   if (version > steps.length) {
-    throw new Fault("store_newer", `the store has schema ${version}, this version knows ${steps.length}: install the newer version again`);
+    throw new Fault(
+      "store_newer",
+      `the store has schema ${version}, this version knows ${steps.length}: install the newer version again`,
+    );
   }
   for (let next = version; next < steps.length; next += 1) {
-    database.exec(`BEGIN IMMEDIATE; ${steps[next]}; PRAGMA application_id=${APPLICATION_ID}; PRAGMA user_version=${next + 1}; COMMIT`);
+    database.exec(
+      `BEGIN IMMEDIATE; ${steps[next]}; PRAGMA application_id=${APPLICATION_ID}; PRAGMA user_version=${next + 1}; COMMIT`,
+    );
   }
 }
 

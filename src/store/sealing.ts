@@ -15,7 +15,10 @@ export const SEAL_OVERHEAD_BYTES = NONCE_BYTES + TAG_BYTES;
 /** Something sealed does not open: another key, another place, or changed bytes. */
 export class SealBroken extends Fault {
   constructor(place: string) {
-    super("seal_broken", `${place} does not open under its key and place: it was damaged, moved, or sealed by another device`);
+    super(
+      "seal_broken",
+      `${place} does not open under its key and place: it was damaged, moved, or sealed by another device`,
+    );
   }
 }
 
@@ -26,7 +29,8 @@ export class SealingKey {
 
   /** Copies `bytes`; the caller wipes its own. */
   constructor(bytes: Uint8Array, randomBytes: RandomBytes) {
-    if (bytes.length !== KEY_BYTES) throw new Fault("invalid_key", `a sealing key has ${KEY_BYTES} bytes, not ${bytes.length}`);
+    if (bytes.length !== KEY_BYTES)
+      throw new Fault("invalid_key", `a sealing key has ${KEY_BYTES} bytes, not ${bytes.length}`);
     this.#key = createSecretKey(bytes);
     this.#randomBytes = randomBytes;
   }
@@ -43,7 +47,9 @@ export class SealingKey {
   /** @throws SealBroken */
   open(sealed: Uint8Array, place: string): Buffer {
     if (sealed.length < SEAL_OVERHEAD_BYTES) throw new SealBroken(placeKind(place));
-    const decipher = createDecipheriv("aes-256-gcm", this.#key, sealed.subarray(0, NONCE_BYTES), { authTagLength: TAG_BYTES });
+    const decipher = createDecipheriv("aes-256-gcm", this.#key, sealed.subarray(0, NONCE_BYTES), {
+      authTagLength: TAG_BYTES,
+    });
     decipher.setAAD(Buffer.from(place, "utf8"));
     decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
     try {

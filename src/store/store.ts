@@ -69,7 +69,10 @@ export class Store implements Disposable {
   }
 
   /** @throws Fault `store_locked`, `store_corrupt`, `store_newer`, `store_foreign`, `wrong_device_key`, `store_io`, `store_full` */
-  static open({ directory, keys: deviceKey, limits }: StoreOptions, { log, randomBytes }: StoreDeps): Store {
+  static open(
+    { directory, keys: deviceKey, limits }: StoreOptions,
+    { log, randomBytes }: StoreDeps,
+  ): Store {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const lock = StoreLock.acquire(directory);
     let connection: Connection | undefined;
@@ -81,11 +84,25 @@ export class Store implements Disposable {
         seed: keyring.secret("signing-seed", () => randomBytes(32)),
         answersKey: keyring.own("answers"),
       }));
-      const signingKey = createPrivateKey({ key: Buffer.concat([ED25519_PKCS8, seed]), format: "der", type: "pkcs8" });
+      const signingKey = createPrivateKey({
+        key: Buffer.concat([ED25519_PKCS8, seed]),
+        format: "der",
+        type: "pkcs8",
+      });
       seed.fill(0);
       const gallery = new GalleryTables(limits.templatesMax, { connection, keyring, randomBytes });
       const commands = new CommandTables(limits, connection, answersKey);
-      return new Store({ lock, connection: opened, gallery, commands, events: new EventLog(limits, connection), signingKey }, log);
+      return new Store(
+        {
+          lock,
+          connection: opened,
+          gallery,
+          commands,
+          events: new EventLog(limits, connection),
+          signingKey,
+        },
+        log,
+      );
     } catch (cause) {
       connection?.[Symbol.dispose]();
       lock[Symbol.dispose]();
@@ -99,7 +116,10 @@ export class Store implements Disposable {
     templateCount: (id, spaceId) => this.#parts.gallery.templateCount(id, spaceId),
     templates: (spaceId) =>
       this.#parts.gallery.templates(spaceId, (identityId, cause) => {
-        this.#log.error({ identityId, code: codeOf(cause) }, "templates do not open: this identity cannot be recognised until it is enrolled again");
+        this.#log.error(
+          { identityId, code: codeOf(cause) },
+          "templates do not open: this identity cannot be recognised until it is enrolled again",
+        );
       }),
     counts: () => this.#parts.gallery.counts(),
   };
@@ -134,7 +154,10 @@ export class Store implements Disposable {
         const identity = identityId === undefined ? undefined : tx.identity(identityId);
         const decision = decide(identity);
         if (decision.outcome === "grant") {
-          assert(identity?.enabled === true && identity.id === decision.identityId, "a grant names somebody who is not enrolled and enabled");
+          assert(
+            identity?.enabled === true && identity.id === decision.identityId,
+            "a grant names somebody who is not enrolled and enabled",
+          );
         }
         return { decision, seq: tx.appendEvent("decision", { ...decision }, decision.issuedAt) };
       }),
@@ -188,7 +211,10 @@ export class Store implements Disposable {
   probe(at: EpochMs): void {
     this.#scrub();
     this.transact(() => {
-      this.#parts.connection.run("INSERT INTO meta (name, value) VALUES ('probe', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", at);
+      this.#parts.connection.run(
+        "INSERT INTO meta (name, value) VALUES ('probe', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        at,
+      );
     });
   }
 
@@ -206,7 +232,10 @@ export class Store implements Disposable {
     try {
       this.transact(() => undefined);
     } catch (cause) {
-      this.#log.warn({ code: codeOf(cause) }, "the store closes without its last acknowledgements: some events may be sent twice");
+      this.#log.warn(
+        { code: codeOf(cause) },
+        "the store closes without its last acknowledgements: some events may be sent twice",
+      );
     }
     this.#parts.connection[Symbol.dispose]();
     this.#parts.lock[Symbol.dispose]();
@@ -224,7 +253,8 @@ export class Store implements Disposable {
       setEnabled: (id, enabled, at) => changed(gallery.setEnabled(id, enabled, at)),
       addTemplates: (id, added, at) => {
         const templates = gallery.addTemplates(id, added, at);
-        if (templates !== undefined && templates.length > 0) changes.push({ kind: "templates-added", templates });
+        if (templates !== undefined && templates.length > 0)
+          changes.push({ kind: "templates-added", templates });
         return templates;
       },
       eraseIdentity: (id: IdentityId) => {
@@ -242,7 +272,8 @@ export class Store implements Disposable {
   }
 
   #deliver(changes: readonly GalleryChange[], appended: boolean): void {
-    for (const change of changes) for (const listener of this.#onChange) this.#tell(() => listener(change));
+    for (const change of changes)
+      for (const listener of this.#onChange) this.#tell(() => listener(change));
     if (appended) for (const listener of this.#onAppended) this.#tell(listener);
   }
 
@@ -251,7 +282,10 @@ export class Store implements Disposable {
     try {
       listener();
     } catch (cause) {
-      this.#log.error({ code: codeOf(cause), error: messageOf(cause) }, "a listener of the store failed");
+      this.#log.error(
+        { code: codeOf(cause), error: messageOf(cause) },
+        "a listener of the store failed",
+      );
     }
   }
 

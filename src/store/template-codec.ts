@@ -31,7 +31,11 @@ export function packTemplates(templates: readonly PackedTemplate[], dimension: n
     at = out.writeDoubleLE(template.createdAt, at);
   });
   for (const { vector } of templates) {
-    if (vector.length !== dimension) throw new Fault("invalid_template", `a vector has ${vector.length} values, its set has ${dimension}`);
+    if (vector.length !== dimension)
+      throw new Fault(
+        "invalid_template",
+        `a vector has ${vector.length} values, its set has ${dimension}`,
+      );
     for (const value of vector) at = out.writeFloatLE(value, at);
   }
   return out;
@@ -42,12 +46,17 @@ export function unpackTemplates(bytes: Buffer): PackedTemplate[] {
   try {
     return unpacked(bytes);
   } catch (cause) {
-    throw new Fault("store_corrupt", "a template set opens but does not parse: run `ostiary check`", { cause });
+    throw new Fault(
+      "store_corrupt",
+      "a template set opens but does not parse: run `ostiary check`",
+      { cause },
+    );
   }
 }
 
 function unpacked(bytes: Buffer): PackedTemplate[] {
-  if (bytes.readUInt8(0) !== VERSION) throw new Fault("store_corrupt", `unknown template format ${bytes.readUInt8(0)}`);
+  if (bytes.readUInt8(0) !== VERSION)
+    throw new Fault("store_corrupt", `unknown template format ${bytes.readUInt8(0)}`);
   const dimension = bytes.readUInt16LE(2);
   const count = bytes.readUInt16LE(4);
   const heads: { readonly id: TemplateId; readonly createdAt: EpochMs }[] = [];
@@ -58,8 +67,12 @@ function unpacked(bytes: Buffer): PackedTemplate[] {
     heads.push({ id, createdAt: bytes.readDoubleLE(at + 1 + length) as EpochMs });
     at += 9 + length;
   }
-  if (bytes.length !== at + count * dimension * 4) throw new Fault("store_corrupt", "length does not fit count and dimension");
-  return heads.map((head, index) => ({ ...head, vector: vectorAt(bytes, at + index * dimension * 4, dimension) }));
+  if (bytes.length !== at + count * dimension * 4)
+    throw new Fault("store_corrupt", "length does not fit count and dimension");
+  return heads.map((head, index) => ({
+    ...head,
+    vector: vectorAt(bytes, at + index * dimension * 4, dimension),
+  }));
 }
 
 /** Copies: a view could be misaligned, and the whole buffer would live as long as one vector. */

@@ -22,13 +22,35 @@ function* crashes(): Generator<Crash> {
       at("unlink", 1),
       ...Array.from({ length: 5 }, () => at("write", 4 + Math.floor(random() * 14))),
       ...Array.from({ length: 22 }, () => at("pwrite64", 20 + Math.floor(random() * 260))),
-      ...Array.from({ length: 2 }, () => ({ kind: "acknowledgement", nth: 1 + Math.floor(random() * COMMANDS) }) as const),
+      ...Array.from(
+        { length: 2 },
+        () => ({ kind: "acknowledgement", nth: 1 + Math.floor(random() * COMMANDS) }) as const,
+      ),
     ];
     for (const kill of kills) yield { seed, commands: COMMANDS, at: kill };
   }
 }
 
-test(`a store killed at ${points} points keeps what it acknowledged and has erased what it erased`, { skip: hasStrace ? false : "NOT RUN: strace is missing, run scripts/setup.sh", timeout: 1_800_000 }, async () => {
+const skip = hasStrace ? false : "NOT RUN: strace is missing, run scripts/setup.sh";
+
+test("a full or a failing disk stops a store with its own fault, and nothing acknowledged is lost", {
+  skip,
+  timeout: 600_000,
+}, async () => {
+  const kills: KillAt[] = [
+    { kind: "failure", name: "pwrite64", error: "ENOSPC", nth: 150 },
+    { kind: "failure", name: "pwrite64", error: "EIO", nth: 170 },
+    { kind: "failure", name: "fsync", error: "EIO", nth: 16 },
+    { kind: "failure", name: "ftruncate", error: "EIO", nth: 3 },
+  ];
+  for (const at of kills)
+    assert.ok(await crashAndCheck({ seed: 3, commands: COMMANDS, at }), JSON.stringify(at));
+});
+
+test(`a store killed at ${points} points keeps what it acknowledged and has erased what it erased`, {
+  skip,
+  timeout: 1_800_000,
+}, async () => {
   const queue = crashes();
   let [killed, tried] = [0, 0];
   const lane = async (): Promise<void> => {
@@ -40,5 +62,8 @@ test(`a store killed at ${points} points keeps what it acknowledged and has eras
     }
   };
   await Promise.all(Array.from({ length: LANES }, lane));
-  assert.ok(killed >= points, `only ${killed} of ${tried} runs were killed: the system calls have moved`);
+  assert.ok(
+    killed >= points,
+    `only ${killed} of ${tried} runs were killed: the system calls have moved`,
+  );
 });

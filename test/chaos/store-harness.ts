@@ -15,9 +15,21 @@ import type { MakeSteps } from "./store-steps.ts";
 
 export type HarnessLine =
   | { readonly kind: "opened" }
-  | { readonly kind: "begin"; readonly id: string; readonly seq: number; readonly step: string; readonly identityId: string }
+  | {
+      readonly kind: "begin";
+      readonly id: string;
+      readonly seq: number;
+      readonly step: string;
+      readonly identityId: string;
+    }
   /** `nonces`: what this command drew of 12 bytes, in hex. They lie in clear at the head of everything it sealed. */
-  | { readonly kind: "acknowledged"; readonly id: string; readonly seq: number; readonly answer: unknown; readonly nonces: readonly string[] };
+  | {
+      readonly kind: "acknowledged";
+      readonly id: string;
+      readonly seq: number;
+      readonly answer: unknown;
+      readonly nonces: readonly string[];
+    };
 
 const [directory = "", seedText = "1", countText = "8", stepsModule] = process.argv.slice(2);
 const say = (line: HarnessLine): void => void writeSync(1, `${JSON.stringify(line)}\n`);
@@ -31,9 +43,14 @@ const randomBytes = (size: number): Uint8Array => {
   return drawn;
 };
 
-const { steps } = (await import(stepsModule === undefined ? "./store-steps.ts" : pathToFileURL(stepsModule).href)) as { steps: MakeSteps };
+const { steps } = (await import(
+  stepsModule === undefined ? "./store-steps.ts" : pathToFileURL(stepsModule).href
+)) as { steps: MakeSteps };
 const keys = deviceKeyOf(new Uint8Array(32).fill(5), randomBytes);
-using store = Store.open({ directory, keys, limits: StoreLimits.parse({}) }, { log: new RecordingLog(), randomBytes });
+using store = Store.open(
+  { directory, keys, limits: StoreLimits.parse({}) },
+  { log: new RecordingLog(), randomBytes },
+);
 say({ kind: "opened" });
 let seq = 0;
 for (const step of steps(store, seeded(seed * 7919))) {

@@ -27,21 +27,30 @@ export const steps: MakeSteps = function* (store, random) {
   for (;;) {
     const identityId = `p${Math.floor(random() * PEOPLE)}` as IdentityId;
     const known = store.record.identity(identityId);
-    const kind = known === undefined ? "put" : chosen(random(), store.record.templateCount(identityId, space));
+    const kind =
+      known === undefined ? "put" : chosen(random(), store.record.templateCount(identityId, space));
     const vectors = [unitVector(random, DIMENSION), unitVector(random, DIMENSION)];
     const crop = cropOf(random);
     yield {
       kind,
       identityId,
       run: ({ id, seq }) => {
-        const outcome = store.inbox.commitCommand({ id, kid: KID, stream: "stream-1", seq, at }, (tx) => {
-          if (kind === "put") tx.putIdentity(person(identityId), at);
-          if (kind === "add") tx.addTemplates(identityId, vectors.map((vector) => ({ spaceId: space, vector, sourceCrop: crop })), at);
-          if (kind === "disable") tx.setEnabled(identityId, false, at);
-          if (kind === "erase") tx.eraseIdentity(identityId, at);
-          tx.appendEvent(`identity/${kind}`, { identityId, seq }, at);
-          return { ok: true, data: { kind, seq } };
-        });
+        const outcome = store.inbox.commitCommand(
+          { id, kid: KID, stream: "stream-1", seq, at },
+          (tx) => {
+            if (kind === "put") tx.putIdentity(person(identityId), at);
+            if (kind === "add")
+              tx.addTemplates(
+                identityId,
+                vectors.map((vector) => ({ spaceId: space, vector, sourceCrop: crop })),
+                at,
+              );
+            if (kind === "disable") tx.setEnabled(identityId, false, at);
+            if (kind === "erase") tx.eraseIdentity(identityId, at);
+            tx.appendEvent(`identity/${kind}`, { identityId, seq }, at);
+            return { ok: true, data: { kind, seq } };
+          },
+        );
         if (outcome.kind !== "done") throw new Error(`command ${id} was ${outcome.kind}`);
         return outcome.answer;
       },

@@ -3,5 +3,7 @@ import { VectorTable } from "../../src/store/index/vector-table.ts";
 import { embeddingIndexContract } from "./embedding-index.ts";
 
 for (const kind of ["exact", "hnsw"] as const) {
-  embeddingIndexContract(kind, async (dimension) => ThreadIndex.start(kind, VectorTable.create(dimension), { capacity: 16 }));
+  embeddingIndexContract(kind, async (dimension) =>
+    ThreadIndex.start(kind, VectorTable.create(dimension), { capacity: 16 }),
+  );
 }

@@ -7,11 +7,17 @@ import { seeded, unitVector } from "../store/support.ts";
 const DIMENSION = 24;
 
 /** @param open an empty index of that dimension */
-export function embeddingIndexContract(name: string, open: (dimension: number) => Promise<EmbeddingIndex>): void {
+export function embeddingIndexContract(
+  name: string,
+  open: (dimension: number) => Promise<EmbeddingIndex>,
+): void {
   describe(`embedding index contract: ${name}`, () => {
     const random = seeded(11);
     const entries = (from: number, count: number) =>
-      Array.from({ length: count }, (_, index) => ({ slot: from + index, vector: unitVector(random, DIMENSION) }));
+      Array.from({ length: count }, (_, index) => ({
+        slot: from + index,
+        vector: unitVector(random, DIMENSION),
+      }));
 
     test("is empty at first and finds nothing", async () => {
       await using index = await open(DIMENSION);
@@ -30,7 +36,10 @@ export function embeddingIndexContract(name: string, open: (dimension: number) =
         assert.equal(found[0]?.slot, slot);
         assert.ok(Math.abs((found[0]?.cosine ?? 0) - 1) < 1e-5);
         assert.equal(found.length, 5);
-        assert.deepEqual(found, [...found].sort((a, b) => b.cosine - a.cosine));
+        assert.deepEqual(
+          found,
+          [...found].sort((a, b) => b.cosine - a.cosine),
+        );
       }
     });
 
@@ -41,7 +50,9 @@ export function embeddingIndexContract(name: string, open: (dimension: number) =
       let agreed = 0;
       for (let query = 0; query < 100; query += 1) {
         const vector = unitVector(random, DIMENSION);
-        const scores = all.map((entry) => entry.vector.reduce((sum, value, at) => sum + value * (vector[at] as number), 0));
+        const scores = all.map((entry) =>
+          entry.vector.reduce((sum, value, at) => sum + value * (vector[at] as number), 0),
+        );
         const found = await index.search(vector, 1);
         if (found[0]?.slot === scores.indexOf(Math.max(...scores))) agreed += 1;
       }
@@ -77,7 +88,10 @@ export function embeddingIndexContract(name: string, open: (dimension: number) =
       await using index = await open(DIMENSION);
       await index.add([...entries(0, 3), ...entries(70_000, 2)]);
       const found = await index.search(unitVector(random, DIMENSION), 64);
-      assert.deepEqual(found.map(({ slot }) => slot).sort((a, b) => a - b), [0, 1, 2, 70_000, 70_001]);
+      assert.deepEqual(
+        found.map(({ slot }) => slot).sort((a, b) => a - b),
+        [0, 1, 2, 70_000, 70_001],
+      );
     });
 
     test("a vector that is not finite and of length 1 is refused and changes nothing", async () => {
@@ -85,8 +99,14 @@ export function embeddingIndexContract(name: string, open: (dimension: number) =
       const [good] = entries(0, 1);
       if (good === undefined) return;
       await index.add([good]);
-      for (const bad of [new Float32Array(DIMENSION), good.vector.map(() => Number.NaN), unitVector(random, 8)]) {
-        await assert.rejects(async () => index.add([{ slot: 1, vector: bad }]), { code: "invalid_template" });
+      for (const bad of [
+        new Float32Array(DIMENSION),
+        good.vector.map(() => Number.NaN),
+        unitVector(random, 8),
+      ]) {
+        await assert.rejects(async () => index.add([{ slot: 1, vector: bad }]), {
+          code: "invalid_template",
+        });
       }
       assert.equal(await index.count(), 1);
     });
@@ -94,8 +114,13 @@ export function embeddingIndexContract(name: string, open: (dimension: number) =
     test("a query that is not finite and of length 1 is refused", async () => {
       await using index = await open(DIMENSION);
       await index.add(entries(0, 2));
-      await assert.rejects(async () => index.search(new Float32Array(DIMENSION).fill(Number.NaN), 1), { code: "invalid_query" });
-      await assert.rejects(async () => index.search(unitVector(random, 8), 1), { code: "invalid_query" });
+      await assert.rejects(
+        async () => index.search(new Float32Array(DIMENSION).fill(Number.NaN), 1),
+        { code: "invalid_query" },
+      );
+      await assert.rejects(async () => index.search(unitVector(random, 8), 1), {
+        code: "invalid_query",
+      });
     });
 
     test("a slot that is held is not taken twice", async () => {
@@ -110,7 +135,9 @@ export function embeddingIndexContract(name: string, open: (dimension: number) =
     test("once closed it refuses", async () => {
       const index = await open(DIMENSION);
       await index[Symbol.asyncDispose]();
-      await assert.rejects(async () => index.search(unitVector(random, DIMENSION), 1), { code: "index_closed" });
+      await assert.rejects(async () => index.search(unitVector(random, DIMENSION), 1), {
+        code: "index_closed",
+      });
     });
   });
 }

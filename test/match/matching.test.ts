@@ -29,17 +29,24 @@ test("alone in the gallery there is no margin", () => {
 
 test("each way to be unknown has its reason", () => {
   assert.deepEqual(matchOf([], bar, options), { kind: "unknown", reason: "no_gallery" });
-  assert.deepEqual(matchOf(list(["ann", 0.4]), bar, options), { kind: "unknown", reason: "below_threshold", cosine: 0.4 });
+  assert.deepEqual(matchOf(list(["ann", 0.4]), bar, options), {
+    kind: "unknown",
+    reason: "below_threshold",
+    cosine: 0.4,
+  });
   assert.deepEqual(matchOf(list(["ann", 0.8], ["bob", 0.78]), bar, options), {
     kind: "unknown",
     reason: "small_margin",
     cosine: 0.8,
   });
-  assert.deepEqual(matchOf(list(["ann", 0.9]), { kind: "none", reason: "not_calibrated" }, options), {
-    kind: "unknown",
-    reason: "no_threshold",
-    cosine: 0.9,
-  });
+  assert.deepEqual(
+    matchOf(list(["ann", 0.9]), { kind: "none", reason: "not_calibrated" }, options),
+    {
+      kind: "unknown",
+      reason: "no_threshold",
+      cosine: 0.9,
+    },
+  );
 });
 
 test("a full list of one identity is measured against its own end", () => {
@@ -51,20 +58,31 @@ test("a full list of one identity is measured against its own end", () => {
 test("NaN denies wherever it appears", () => {
   assert.equal(matchOf(list(["ann", Number.NaN]), bar, options).kind, "unknown");
   assert.equal(matchOf(list(["ann", 0.9], ["bob", Number.NaN]), bar, options).kind, "unknown");
-  assert.equal(matchOf(list(["ann", 0.9]), { ...bar, cosine: cosine(Number.NaN) }, options).kind, "unknown");
+  assert.equal(
+    matchOf(list(["ann", 0.9]), { ...bar, cosine: cosine(Number.NaN) }, options).kind,
+    "unknown",
+  );
 });
 
 test("an identity is never named below the threshold or within the margin", () => {
   const entry = fc.tuple(fc.constantFrom("ann", "bob", "cat"), fc.double({ min: -1, max: 1 }));
   fc.assert(
-    fc.property(fc.array(entry, { maxLength: 6 }), fc.double({ min: -1, max: 1, noNaN: true }), (entries, floor) => {
-      const candidates = list(...entries).sort((a, b) => b.cosine - a.cosine);
-      const match = matchOf(candidates, { ...bar, cosine: cosine(floor) }, { marginMin: 0.05, candidates: 10 });
-      if (match.kind === "unknown") return;
-      assert.ok(match.cosine >= floor);
-      for (const other of candidates) {
-        if (other.identityId !== match.identityId) assert.ok(match.cosine - other.cosine >= 0.05);
-      }
-    }),
+    fc.property(
+      fc.array(entry, { maxLength: 6 }),
+      fc.double({ min: -1, max: 1, noNaN: true }),
+      (entries, floor) => {
+        const candidates = list(...entries).sort((a, b) => b.cosine - a.cosine);
+        const match = matchOf(
+          candidates,
+          { ...bar, cosine: cosine(floor) },
+          { marginMin: 0.05, candidates: 10 },
+        );
+        if (match.kind === "unknown") return;
+        assert.ok(match.cosine >= floor);
+        for (const other of candidates) {
+          if (other.identityId !== match.identityId) assert.ok(match.cosine - other.cosine >= 0.05);
+        }
+      },
+    ),
   );
 });

@@ -2,9 +2,9 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type EpochMs, epochMs, type IdentityId, type SpaceId } from "../../src/lib/brand.ts";
 import { IdentityFields } from "../../src/gallery/identity.ts";
 import type { CommandStamp } from "../../src/gallery/inbox.ts";
+import { type EpochMs, epochMs, type IdentityId, type SpaceId } from "../../src/lib/brand.ts";
 import { deviceKeyOf } from "../../src/store/device-key.ts";
 import { StoreLimits } from "../../src/store/limits.ts";
 import type { RandomBytes } from "../../src/store/sealing.ts";
@@ -63,7 +63,9 @@ export class StoreDirectory implements Disposable {
 
   /** Names of the files that hold these bytes. */
   filesWith(bytes: Uint8Array): string[] {
-    return readdirSync(this.path).filter((name) => readFileSync(join(this.path, name)).includes(Buffer.from(bytes)));
+    return readdirSync(this.path).filter((name) =>
+      readFileSync(join(this.path, name)).includes(Buffer.from(bytes)),
+    );
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,7 @@
 /** Exact search: every vector is looked at. */
-import { isUnit } from "../../lib/vector.ts";
+
 import { Fault } from "../../lib/fault.ts";
+import { isUnit } from "../../lib/vector.ts";
 import type { Scored, VectorTable } from "./vector-table.ts";
 
 export class ExactCore {
@@ -18,7 +19,8 @@ export class ExactCore {
 
   add(slots: readonly number[]): void {
     for (const slot of slots) {
-      if (this.#held[slot] === 1) throw new Fault("slot_in_use", `slot ${slot} is in the index already`);
+      if (this.#held[slot] === 1)
+        throw new Fault("slot_in_use", `slot ${slot} is in the index already`);
       if (slot >= this.#held.length) {
         const grown = new Uint8Array(Math.max(slot + 1, this.#held.length * 2));
         grown.set(this.#held);
@@ -40,7 +42,8 @@ export class ExactCore {
   }
 
   search(vector: Float32Array, k: number): readonly Scored[] {
-    if (!isUnit(vector, this.#table.dimension)) throw new Fault("invalid_query", "the query is no finite unit vector");
+    if (!isUnit(vector, this.#table.dimension))
+      throw new Fault("invalid_query", "the query is no finite unit vector");
     const held = this.#held;
     return this.#table.nearest(vector, k, this.#end, this.#scanner, (slot) => held[slot] === 1);
   }

@@ -1,7 +1,7 @@
 /** One HNSW generation: filled in a thread of its own while something else serves, and tried before it may. */
 import { Fault } from "../../lib/fault.ts";
-import type { SlotBook } from "./slot-book.ts";
 import type { HnswParameters } from "./protocol.ts";
+import type { SlotBook } from "./slot-book.ts";
 import { ThreadIndex } from "./thread-index.ts";
 import type { VectorTable } from "./vector-table.ts";
 
@@ -20,18 +20,28 @@ export interface GenerationParts {
 
 /** Starts the thread. Everything that is added or removed from now on must reach it as well. */
 export function startGeneration({ table, book, parameters }: GenerationParts): ThreadIndex {
-  return ThreadIndex.start("hnsw", table, { ...parameters, capacity: Math.ceil(book.templateCount * 1.25) + 1024 });
+  return ThreadIndex.start("hnsw", table, {
+    ...parameters,
+    capacity: Math.ceil(book.templateCount * 1.25) + 1024,
+  });
 }
 
 /**
  * @param slots what was owned when the generation started
  * @throws Fault `index_unfit` when too many vectors do not find themselves, or what the thread failed with
  */
-export async function fillGeneration(index: ThreadIndex, slots: readonly number[], { table, book }: GenerationParts, signal: AbortSignal): Promise<void> {
+export async function fillGeneration(
+  index: ThreadIndex,
+  slots: readonly number[],
+  { table, book }: GenerationParts,
+  signal: AbortSignal,
+): Promise<void> {
   for (let from = 0; from < slots.length; from += CHUNK) {
     signal.throwIfAborted();
     // Erased since the start: never added.
-    await index.addSlots(slots.slice(from, from + CHUNK).filter((slot) => book.ownerOf(slot) !== undefined));
+    await index.addSlots(
+      slots.slice(from, from + CHUNK).filter((slot) => book.ownerOf(slot) !== undefined),
+    );
   }
   let [asked, found] = [0, 0];
   const step = Math.max(1, Math.floor(slots.length / SELF_SEARCHES));
@@ -46,6 +56,10 @@ export async function fillGeneration(index: ThreadIndex, slots: readonly number[
     if (best !== undefined && table.cosineWith(best.slot, vector) >= SELF_COSINE_MIN) found += 1;
   }
   if (!(found >= asked * SELF_FOUND_MIN)) {
-    throw new Fault("index_unfit", `only ${found} of ${asked} templates find themselves in the new index`, { retry: "later" });
+    throw new Fault(
+      "index_unfit",
+      `only ${found} of ${asked} templates find themselves in the new index`,
+      { retry: "later" },
+    );
   }
 }

@@ -32,8 +32,10 @@ export class HnswCore {
   /** A slot that is wiped already was erased while it waited: it is passed over. */
   add(slots: readonly number[]): void {
     for (const slot of slots) {
-      if (!Number.isInteger(slot) || slot < 0 || slot > LABEL_MAX) throw new Fault("invalid_slot", `slot ${slot} is no label: 0 to ${LABEL_MAX}`);
-      if (this.#used.has(slot)) throw new Fault("slot_in_use", `slot ${slot} was used in this generation already`);
+      if (!Number.isInteger(slot) || slot < 0 || slot > LABEL_MAX)
+        throw new Fault("invalid_slot", `slot ${slot} is no label: 0 to ${LABEL_MAX}`);
+      if (this.#used.has(slot))
+        throw new Fault("slot_in_use", `slot ${slot} was used in this generation already`);
       const vector = this.#table.get(slot);
       if (!isUnit(vector, this.#table.dimension)) continue;
       if (this.#used.size >= this.#capacity) this.#grow();
@@ -48,7 +50,8 @@ export class HnswCore {
   }
 
   search(vector: Float32Array, k: number): readonly Scored[] {
-    if (!isUnit(vector, this.#table.dimension)) throw new Fault("invalid_query", "the query is no finite unit vector");
+    if (!isUnit(vector, this.#table.dimension))
+      throw new Fault("invalid_query", "the query is no finite unit vector");
     const asked = Math.min(k, this.#live.size);
     if (asked === 0) return [];
     this.#setEf(Math.max(64, 4 * k, this.#efSearch));

@@ -4,7 +4,6 @@
  * identity is out of the answers before its erase is acknowledged.
  */
 import { scheduler } from "node:timers/promises";
-import { isUnit } from "../../lib/vector.ts";
 import type { Candidate, Gallery } from "../../gallery/index-port.ts";
 import type { GalleryChange, RecordReader, StoredTemplate } from "../../gallery/record.ts";
 import { unreachable } from "../../lib/assert.ts";
@@ -13,6 +12,7 @@ import type { IdentityId, SpaceId } from "../../lib/brand.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { codeOf, Fault } from "../../lib/fault.ts";
 import type { Log } from "../../lib/log.ts";
+import { isUnit } from "../../lib/vector.ts";
 import { fillGeneration, startGeneration } from "./generation.ts";
 import type { HnswParameters } from "./protocol.ts";
 import { RecallEstimate } from "./recall.ts";
@@ -98,7 +98,10 @@ export class LiveGallery implements Gallery, AsyncDisposable {
   #searches = 0;
   #fallbacks = 0;
 
-  private constructor(options: LiveGalleryOptions, { clock, log }: Pick<LiveGalleryDeps, "clock" | "log">) {
+  private constructor(
+    options: LiveGalleryOptions,
+    { clock, log }: Pick<LiveGalleryDeps, "clock" | "log">,
+  ) {
     this.spaceId = options.spaceId;
     this.dimension = options.dimension;
     this.#options = options;
@@ -109,7 +112,11 @@ export class LiveGallery implements Gallery, AsyncDisposable {
   }
 
   /** Loads every template of the space and serves, exactly, when it resolves. Hears of changes meanwhile. */
-  static async open(options: LiveGalleryOptions, deps: LiveGalleryDeps, signal?: AbortSignal): Promise<LiveGallery> {
+  static async open(
+    options: LiveGalleryOptions,
+    deps: LiveGalleryDeps,
+    signal?: AbortSignal,
+  ): Promise<LiveGallery> {
     const gallery = new LiveGallery(options, deps);
     try {
       gallery.#unsubscribe = deps.changes((change) => gallery.apply(change));
@@ -131,7 +138,11 @@ export class LiveGallery implements Gallery, AsyncDisposable {
 
   /** @throws Fault `invalid_query` */
   readonly search = async (vector: Float32Array, k: number): Promise<readonly Candidate[]> => {
-    if (!isUnit(vector, this.dimension)) throw new Fault("invalid_query", `the query is no finite unit vector of ${this.dimension} values`);
+    if (!isUnit(vector, this.dimension))
+      throw new Fault(
+        "invalid_query",
+        `the query is no finite unit vector of ${this.dimension} values`,
+      );
     if (this.#isInline()) return this.#scored(this.#scan(vector, k), vector, k);
     const index = this.#serving ?? this.#exact;
     const changes = this.#changes;
@@ -192,7 +203,10 @@ export class LiveGallery implements Gallery, AsyncDisposable {
     await Promise.all(indexes.map((index) => index[Symbol.asyncDispose]()));
   }
 
-  async #load(record: Pick<RecordReader, "templates">, signal: AbortSignal | undefined): Promise<void> {
+  async #load(
+    record: Pick<RecordReader, "templates">,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     let read = 0;
     for (const template of record.templates(this.spaceId)) {
       read += 1;
@@ -214,7 +228,10 @@ export class LiveGallery implements Gallery, AsyncDisposable {
     for (const { id: templateId, identityId, spaceId, vector } of templates) {
       if (spaceId !== this.spaceId || this.#book.has({ identityId, templateId })) continue;
       if (!isUnit(vector, this.dimension)) {
-        this.#log.error({ identityId, templateId, code: "invalid_template" }, "a stored template is no unit vector of this space: passed over");
+        this.#log.error(
+          { identityId, templateId, code: "invalid_template" },
+          "a stored template is no unit vector of this space: passed over",
+        );
         continue;
       }
       const slot = this.#book.take({ identityId, templateId });
@@ -226,7 +243,8 @@ export class LiveGallery implements Gallery, AsyncDisposable {
 
   #addToIndexes(slots: readonly number[]): void {
     if (slots.length === 0) return;
-    for (const index of this.#indexes()) index.addSlots(slots).catch((cause: unknown) => this.#discard(index, cause));
+    for (const index of this.#indexes())
+      index.addSlots(slots).catch((cause: unknown) => this.#discard(index, cause));
   }
 
   #erase(identityId: IdentityId): void {
@@ -235,7 +253,9 @@ export class LiveGallery implements Gallery, AsyncDisposable {
     for (const slot of slots) this.#table.wipe(slot);
     const approximate = this.#serving !== undefined || this.#building !== undefined;
     if (this.#serving !== undefined) this.#deleted += slots.length;
-    const removals = this.#indexes().map((index) => index.remove(slots).catch((cause: unknown) => this.#discard(index, cause)));
+    const removals = this.#indexes().map((index) =>
+      index.remove(slots).catch((cause: unknown) => this.#discard(index, cause)),
+    );
     if (approximate) this.#retired.push(...slots.map((slot) => ({ slot, builds: this.#builds })));
     // An exact index that was asked earlier still names them: they are free once it has answered.
     else void Promise.all(removals).then(() => this.#book.recycle(slots));
@@ -248,20 +268,27 @@ export class LiveGallery implements Gallery, AsyncDisposable {
 
   #scan(vector: Float32Array, k: number): readonly number[] {
     const held = (slot: number): boolean => this.#book.ownerOf(slot) !== undefined;
-    return this.#table.nearest(vector, k, this.#book.end, MAIN_SCANNER, held).map(({ slot }) => slot);
+    return this.#table
+      .nearest(vector, k, this.#book.end, MAIN_SCANNER, held)
+      .map(({ slot }) => slot);
   }
 
   #scored(slots: readonly number[], vector: Float32Array, k: number): Candidate[] {
     const candidates: Candidate[] = [];
     for (const slot of slots) {
       const owner = this.#book.ownerOf(slot);
-      if (owner !== undefined) candidates.push({ ...owner, cosine: this.#table.cosineWith(slot, vector) });
+      if (owner !== undefined)
+        candidates.push({ ...owner, cosine: this.#table.cosineWith(slot, vector) });
     }
     return candidates.sort((a, b) => b.cosine - a.cosine).slice(0, k);
   }
 
   /** @returns undefined when the index failed or was silent too long */
-  async #ask(index: ThreadIndex | undefined, vector: Float32Array, k: number): Promise<readonly number[] | undefined> {
+  async #ask(
+    index: ThreadIndex | undefined,
+    vector: Float32Array,
+    k: number,
+  ): Promise<readonly number[] | undefined> {
     if (index === undefined) return undefined;
     const answered = new AbortController();
     try {
@@ -269,7 +296,10 @@ export class LiveGallery implements Gallery, AsyncDisposable {
       const found = await Promise.race([index.search(vector, k), silence]);
       return found?.map(({ slot }) => slot);
     } catch (cause) {
-      this.#log.warn({ index: index.kind, code: codeOf(cause) }, "index search failed: answered on the calling thread");
+      this.#log.warn(
+        { index: index.kind, code: codeOf(cause) },
+        "index search failed: answered on the calling thread",
+      );
       return undefined;
     } finally {
       answered.abort();
@@ -304,7 +334,10 @@ export class LiveGallery implements Gallery, AsyncDisposable {
   /** An index that failed to take a change, or died, is out of service; another takes its place. */
   #discard(index: ThreadIndex, cause: unknown): void {
     if (this.#stop.signal.aborted || !this.#indexes().includes(index)) return;
-    this.#log.warn({ index: index.kind, code: codeOf(cause) }, "an index failed: another is made while searches go on");
+    this.#log.warn(
+      { index: index.kind, code: codeOf(cause) },
+      "an index failed: another is made while searches go on",
+    );
     if (this.#exact === index) this.#exact = undefined;
     if (this.#serving === index) this.#serving = undefined;
     if (this.#building === index) this.#building = undefined;
@@ -322,7 +355,10 @@ export class LiveGallery implements Gallery, AsyncDisposable {
 
   #considerBuild(): void {
     if (this.#erasedWhileLoading !== undefined || this.#stop.signal.aborted) return;
-    if (this.templateCount <= this.#exactBelow) return this.#backToExact();
+    if (this.templateCount <= this.#exactBelow) {
+      this.#backToExact();
+      return;
+    }
     if (this.#building !== undefined) return;
     const stale = this.#deleted > (this.templateCount + this.#deleted) * DELETED_SHARE_MAX;
     if (this.#serving !== undefined && !stale && !this.#recall.isBelow(RECALL_MIN)) return;
@@ -359,7 +395,10 @@ export class LiveGallery implements Gallery, AsyncDisposable {
     if (this.#building !== index) return;
     this.#takeOver(index, build);
     const { templates, generation } = this.stats();
-    this.#log.info({ generation, templates, buildMs: Math.round(this.#clock.monotonicMs() - startedAt) }, "a new index generation serves");
+    this.#log.info(
+      { generation, templates, buildMs: Math.round(this.#clock.monotonicMs() - startedAt) },
+      "a new index generation serves",
+    );
   }
 
   #takeOver(index: ThreadIndex, build: number): void {

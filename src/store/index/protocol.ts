@@ -31,5 +31,15 @@ export type IndexRequest = { readonly id: number } & (
 export type IndexReply =
   | { readonly id: number; readonly kind: "done" }
   | { readonly id: number; readonly kind: "count"; readonly count: number }
-  | { readonly id: number; readonly kind: "found"; readonly slots: readonly number[]; readonly cosines: readonly number[] }
-  | { readonly id: number; readonly kind: "failed"; readonly code: string; readonly message: string };
+  | {
+      readonly id: number;
+      readonly kind: "found";
+      readonly slots: readonly number[];
+      readonly cosines: readonly number[];
+    }
+  | {
+      readonly id: number;
+      readonly kind: "failed";
+      readonly code: string;
+      readonly message: string;
+    };

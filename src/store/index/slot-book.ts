@@ -37,7 +37,8 @@ export class SlotBook {
     const slot = this.#free.pop() ?? this.#owners.length;
     this.#owners[slot] = owner;
     const known = this.#byIdentity.get(owner.identityId);
-    if (known === undefined) this.#byIdentity.set(owner.identityId, new Map([[owner.templateId, slot]]));
+    if (known === undefined)
+      this.#byIdentity.set(owner.identityId, new Map([[owner.templateId, slot]]));
     else known.set(owner.templateId, slot);
     this.#templates += 1;
     return slot;

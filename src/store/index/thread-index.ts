@@ -3,13 +3,23 @@ import { Worker } from "node:worker_threads";
 import type { EmbeddingIndex, Neighbour } from "../../gallery/index-port.ts";
 import { cosine } from "../../lib/brand.ts";
 import { Fault } from "../../lib/fault.ts";
-import type { HnswParameters, IndexKind, IndexReply, IndexRequest, IndexSetup } from "./protocol.ts";
+import type {
+  HnswParameters,
+  IndexKind,
+  IndexReply,
+  IndexRequest,
+  IndexSetup,
+} from "./protocol.ts";
 import type { VectorTable } from "./vector-table.ts";
 
 /** More waiting requests than this are refused: someone asks faster than the index answers. */
 const WAITING_MAX = 1024;
 /** hnswlib is measured with these: top-1 equals exact search in 0.999 of 100 000 clustered 256-d templates. */
-export const HNSW_DEFAULTS: Omit<HnswParameters, "capacity"> = { m: 24, efConstruction: 150, efSearch: 96 };
+export const HNSW_DEFAULTS: Omit<HnswParameters, "capacity"> = {
+  m: 24,
+  efConstruction: 150,
+  efSearch: 96,
+};
 
 type Request = IndexRequest extends infer R ? (R extends unknown ? Omit<R, "id"> : never) : never;
 
@@ -34,8 +44,16 @@ export class ThreadIndex implements EmbeddingIndex {
     this.#table = table;
     this.#worker = worker;
     worker.on("message", (reply: IndexReply) => this.#settle(reply));
-    worker.on("error", (cause) => this.#fail(new Fault("index_died", `the ${kind} index thread failed`, { retry: "later", cause })));
-    worker.on("exit", (code) => this.#fail(new Fault("index_died", `the ${kind} index thread ended (${code})`, { retry: "later" })));
+    worker.on("error", (cause) =>
+      this.#fail(
+        new Fault("index_died", `the ${kind} index thread failed`, { retry: "later", cause }),
+      ),
+    );
+    worker.on("exit", (code) =>
+      this.#fail(
+        new Fault("index_died", `the ${kind} index thread ended (${code})`, { retry: "later" }),
+      ),
+    );
   }
 
   /**
@@ -43,8 +61,16 @@ export class ThreadIndex implements EmbeddingIndex {
    *
    * @param table shared with every index of the space; this side's owner is the only one who writes it
    */
-  static start(kind: IndexKind, table: VectorTable, hnsw: Partial<HnswParameters> = {}): ThreadIndex {
-    const setup: IndexSetup = { kind, table: table.handle, hnsw: { ...HNSW_DEFAULTS, capacity: 1024, ...hnsw } };
+  static start(
+    kind: IndexKind,
+    table: VectorTable,
+    hnsw: Partial<HnswParameters> = {},
+  ): ThreadIndex {
+    const setup: IndexSetup = {
+      kind,
+      table: table.handle,
+      hnsw: { ...HNSW_DEFAULTS, capacity: 1024, ...hnsw },
+    };
     const worker = new Worker(new URL("./worker.ts", import.meta.url), {
       workerData: setup,
       name: `index-${kind}`,
@@ -63,7 +89,9 @@ export class ThreadIndex implements EmbeddingIndex {
   }
 
   /** Writes the vectors into the table and the slots into the index. @throws Fault `slot_in_use`, `invalid_template` */
-  async add(entries: readonly { readonly slot: number; readonly vector: Float32Array }[]): Promise<void> {
+  async add(
+    entries: readonly { readonly slot: number; readonly vector: Float32Array }[],
+  ): Promise<void> {
     for (const { slot, vector } of entries) this.#table.set(slot, vector);
     await this.addSlots(entries.map((entry) => entry.slot));
   }
@@ -80,7 +108,10 @@ export class ThreadIndex implements EmbeddingIndex {
   async search(vector: Float32Array, k: number): Promise<readonly Neighbour[]> {
     const reply = await this.#ask({ kind: "search", vector, k });
     if (reply.kind !== "found") return [];
-    return reply.slots.map((slot, index) => ({ slot, cosine: cosine(reply.cosines[index] ?? Number.NaN) }));
+    return reply.slots.map((slot, index) => ({
+      slot,
+      cosine: cosine(reply.cosines[index] ?? Number.NaN),
+    }));
   }
 
   async count(): Promise<number> {
@@ -98,7 +129,11 @@ export class ThreadIndex implements EmbeddingIndex {
   #ask(request: Request): Promise<IndexReply> {
     if (this.#end !== undefined) return Promise.reject(this.#end);
     if (this.#waiting.size >= WAITING_MAX) {
-      return Promise.reject(new Fault("index_busy", `${WAITING_MAX} requests wait for the ${this.kind} index`, { retry: "later" }));
+      return Promise.reject(
+        new Fault("index_busy", `${WAITING_MAX} requests wait for the ${this.kind} index`, {
+          retry: "later",
+        }),
+      );
     }
     this.#lastId += 1;
     const id = this.#lastId;

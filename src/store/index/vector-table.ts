@@ -2,10 +2,18 @@
  * The vectors of one space, row by row in memory that worker threads share. The one copy that decides:
  * indexes propose slots, the cosine is taken here.
  */
-import { isUnit } from "../../lib/vector.ts";
+
 import { type Cosine, cosine } from "../../lib/brand.ts";
 import { Fault } from "../../lib/fault.ts";
-import { LANE_FLOATS, PAGE_BYTES, type Scan, scanOver, type SharedMemory, sharedMemory } from "./scan-kernel.ts";
+import { isUnit } from "../../lib/vector.ts";
+import {
+  LANE_FLOATS,
+  PAGE_BYTES,
+  type Scan,
+  type SharedMemory,
+  scanOver,
+  sharedMemory,
+} from "./scan-kernel.ts";
 
 /** What a thread needs to join. Survives postMessage. */
 export interface TableHandle {
@@ -44,7 +52,10 @@ export class VectorTable {
 
   static create(dimension: number): VectorTable {
     if (!(dimension >= 1 && dimension <= QUERY_FLOATS_MAX)) {
-      throw new Fault("invalid_dimension", `an index of ${dimension} dimensions: 1 to ${QUERY_FLOATS_MAX} are possible`);
+      throw new Fault(
+        "invalid_dimension",
+        `an index of ${dimension} dimensions: 1 to ${QUERY_FLOATS_MAX} are possible`,
+      );
     }
     return new VectorTable({ memory: sharedMemory(SCANNERS + 1, PAGES_MAX), dimension });
   }
@@ -65,7 +76,11 @@ export class VectorTable {
 
   /** Only the owning thread writes. @throws Fault `gallery_full`, `invalid_template` */
   set(slot: number, vector: Float32Array): void {
-    if (!isUnit(vector, this.dimension)) throw new Fault("invalid_template", `slot ${slot}: not a finite unit vector of ${this.dimension} values`);
+    if (!isUnit(vector, this.dimension))
+      throw new Fault(
+        "invalid_template",
+        `slot ${slot}: not a finite unit vector of ${this.dimension} values`,
+      );
     this.#reserve(slot + 1);
     this.#floats.set(vector, this.#at(slot));
   }
@@ -87,7 +102,8 @@ export class VectorTable {
     this.#refresh(slot + 1);
     const at = this.#at(slot);
     let sum = 0;
-    for (let index = 0; index < this.dimension; index += 1) sum += (vector[index] as number) * (this.#floats[at + index] as number);
+    for (let index = 0; index < this.dimension; index += 1)
+      sum += (vector[index] as number) * (this.#floats[at + index] as number);
     return cosine(sum);
   }
 
@@ -96,7 +112,13 @@ export class VectorTable {
    *
    * @param scanner which scratch page; one per thread
    */
-  nearest(vector: Float32Array, k: number, slots: number, scanner: number, holds: (slot: number) => boolean): Scored[] {
+  nearest(
+    vector: Float32Array,
+    k: number,
+    slots: number,
+    scanner: number,
+    holds: (slot: number) => boolean,
+  ): Scored[] {
     this.#refresh(slots);
     const queryAt = (scanner * SCRATCH_BYTES) / 4 + BLOCK_ROWS;
     const scoresAt = queryAt - BLOCK_ROWS;
@@ -130,7 +152,11 @@ export class VectorTable {
       try {
         this.#memory.grow(pages);
       } catch (cause) {
-        throw new Fault("gallery_full", `no memory for ${slots} templates of ${this.dimension} values`, { cause });
+        throw new Fault(
+          "gallery_full",
+          `no memory for ${slots} templates of ${this.dimension} values`,
+          { cause },
+        );
       }
     }
     this.#refresh(slots);

@@ -17,7 +17,8 @@ export interface IndexCore {
 
 const setup = workerData as IndexSetup;
 const table = VectorTable.join(setup.table);
-const core: IndexCore = setup.kind === "exact" ? new ExactCore(table) : new HnswCore(table, setup.hnsw);
+const core: IndexCore =
+  setup.kind === "exact" ? new ExactCore(table) : new HnswCore(table, setup.hnsw);
 
 parentPort?.on("message", (request: IndexRequest) => {
   parentPort?.postMessage(replyTo(request));
@@ -36,7 +37,12 @@ function replyTo(request: IndexRequest): IndexReply {
         return { id, kind: "done" };
       case "search": {
         const found = core.search(request.vector, request.k);
-        return { id, kind: "found", slots: found.map((each) => each.slot), cosines: found.map((each) => each.cosine) };
+        return {
+          id,
+          kind: "found",
+          slots: found.map((each) => each.slot),
+          cosines: found.map((each) => each.cosine),
+        };
       }
       case "count":
         return { id, kind: "count", count: core.count() };

@@ -5,17 +5,26 @@ import type { IdentityId, SpaceId, TemplateId } from "../../../src/lib/brand.ts"
 import { LiveGallery, type LiveGalleryOptions } from "../../../src/store/index/live-gallery.ts";
 import { SimulatedClock } from "../../support/clock.ts";
 import { RecordingLog } from "../../support/log.ts";
-import { idOf, now, person, seeded, StoreDirectory, space, unitVector } from "../support.ts";
+import { idOf, now, person, StoreDirectory, seeded, space, unitVector } from "../support.ts";
 
 const DIMENSION = 32;
 const random = seeded(21);
 const log = new RecordingLog();
 
 function templateOf(identity: string, number = 0, spaceId: SpaceId = space): StoredTemplate {
-  return { id: `${identity}-${number}` as TemplateId, identityId: identity as IdentityId, spaceId, vector: unitVector(random, DIMENSION) };
+  return {
+    id: `${identity}-${number}` as TemplateId,
+    identityId: identity as IdentityId,
+    spaceId,
+    vector: unitVector(random, DIMENSION),
+  };
 }
 
-async function open(templates: readonly StoredTemplate[], more: Partial<LiveGalleryOptions> = {}, clock = new SimulatedClock()) {
+async function open(
+  templates: readonly StoredTemplate[],
+  more: Partial<LiveGalleryOptions> = {},
+  clock = new SimulatedClock(),
+) {
   const listeners = new Set<(change: GalleryChange) => void>();
   const gallery = await LiveGallery.open(
     { spaceId: space, dimension: DIMENSION, ...more },
@@ -29,7 +38,11 @@ async function open(templates: readonly StoredTemplate[], more: Partial<LiveGall
       log,
     },
   );
-  return { gallery, clock, tell: (change: GalleryChange) => listeners.forEach((listener) => void listener(change)) };
+  return {
+    gallery,
+    clock,
+    tell: (change: GalleryChange) => listeners.forEach((listener) => void listener(change)),
+  };
 }
 
 /** Waits for something that other threads do: bounded, and it says what it waited for. */
@@ -43,14 +56,18 @@ async function until(what: string, holds: () => boolean | Promise<boolean>): Pro
 }
 
 const people = (count: number, each = 1): StoredTemplate[] =>
-  Array.from({ length: count * each }, (_, index) => templateOf(`p${Math.floor(index / each)}`, index % each));
+  Array.from({ length: count * each }, (_, index) =>
+    templateOf(`p${Math.floor(index / each)}`, index % each),
+  );
 
 describe("live gallery", () => {
   test("an empty one answers with nothing, and refuses a query that is no unit vector", async () => {
     const { gallery } = await open([]);
     await using _ = gallery;
     assert.deepEqual(await gallery.search(unitVector(random, DIMENSION), 3), []);
-    await assert.rejects(gallery.search(new Float32Array(DIMENSION).fill(Number.NaN), 3), { code: "invalid_query" });
+    await assert.rejects(gallery.search(new Float32Array(DIMENSION).fill(Number.NaN), 3), {
+      code: "invalid_query",
+    });
   });
 
   for (const [name, count, more] of [
@@ -62,7 +79,8 @@ describe("live gallery", () => {
       const templates = people(count);
       const { gallery, tell } = await open(templates, more);
       await using _ = gallery;
-      if ("exactBelow" in more) await until("the first generation", () => gallery.stats().generation === 1);
+      if ("exactBelow" in more)
+        await until("the first generation", () => gallery.stats().generation === 1);
       assert.equal(gallery.stats().kind, "exactBelow" in more ? "hnsw" : "exact");
       const p7 = templates[7] as StoredTemplate;
       assert.equal((await gallery.search(p7.vector, 5))[0]?.identityId, "p7");
@@ -108,7 +126,8 @@ describe("live gallery", () => {
     }
     assert.equal(gallery.stats().kind, "exact", "exact serves meanwhile");
     await until("the generation", () => gallery.stats().kind === "hnsw");
-    for (const template of fresh) assert.equal((await gallery.search(template.vector, 1))[0]?.templateId, template.id);
+    for (const template of fresh)
+      assert.equal((await gallery.search(template.vector, 1))[0]?.templateId, template.id);
     for (let index = 0; index < 50; index += 1) {
       const gone = templates[index * 50] as StoredTemplate;
       assert.notEqual((await gallery.search(gone.vector, 1))[0]?.identityId, gone.identityId);
@@ -119,10 +138,12 @@ describe("live gallery", () => {
     const { gallery, tell } = await open(people(2000), { exactBelow: 1000 });
     await using _ = gallery;
     await until("generation 1", () => gallery.stats().generation === 1);
-    for (let index = 0; index < 500; index += 1) tell({ kind: "identity-erased", identityId: idOf(`p${index}`) });
+    for (let index = 0; index < 500; index += 1)
+      tell({ kind: "identity-erased", identityId: idOf(`p${index}`) });
     await until("generation 2", () => gallery.stats().generation === 2);
     assert.equal(gallery.stats().deleted < 500, true);
-    for (let index = 500; index < 1300; index += 1) tell({ kind: "identity-erased", identityId: idOf(`p${index}`) });
+    for (let index = 500; index < 1300; index += 1)
+      tell({ kind: "identity-erased", identityId: idOf(`p${index}`) });
     assert.equal(gallery.stats().kind, "exact");
     assert.equal(gallery.templateCount, 700);
   });
@@ -141,7 +162,10 @@ describe("live gallery", () => {
 
   test("templates of another space and vectors that are no unit vectors do not get in", async () => {
     const other = templateOf("alien", 0, "space-2" as SpaceId);
-    const broken = { ...templateOf("broken"), vector: new Float32Array(DIMENSION).fill(Number.NaN) };
+    const broken = {
+      ...templateOf("broken"),
+      vector: new Float32Array(DIMENSION).fill(Number.NaN),
+    };
     const { gallery } = await open([other, broken, templateOf("ann")]);
     await using _ = gallery;
     assert.equal(gallery.templateCount, 1);
@@ -187,7 +211,10 @@ describe("live gallery", () => {
     const running = gallery.search(vectors[0] as Float32Array, 2);
     store.transact((tx) => tx.eraseIdentity(idOf("ann"), now));
     const [during, after] = [await running, await gallery.search(vectors[0] as Float32Array, 2)];
-    assert.deepEqual(after.map((candidate) => candidate.identityId), ["bob"]);
+    assert.deepEqual(
+      after.map((candidate) => candidate.identityId),
+      ["bob"],
+    );
     assert.ok(during.length <= 2);
   });
 });
