@@ -208,7 +208,9 @@ export class EventLog {
       const enough =
         count + 2 <= this.#limits.eventsMax * KEPT_SHARE &&
         bytes <= this.#limits.eventBytesMax * KEPT_SHARE;
-      if (enough || count === 0) return this.#dropThrough(Number(row["seq"]));
+      if (!enough && count > 0) continue;
+      this.#dropThrough(Number(row["seq"]));
+      return;
     }
   }
 
