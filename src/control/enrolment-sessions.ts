@@ -10,14 +10,15 @@ interface Entry {
 export class EnrolmentSessions {
   readonly #entries = new Set<Entry>();
 
-  /** @returns undefined when that camera, or that person, is being enrolled already */
-  open(
-    cameraId: CameraId,
-    identityId: IdentityId,
-  ): (Disposable & { readonly signal: AbortSignal }) | undefined {
-    for (const entry of this.#entries) {
-      if (entry.cameraId === cameraId || entry.identityId === identityId) return undefined;
-    }
+  /** Whether that camera, or that person, is being enrolled. */
+  isBusy(cameraId: CameraId, identityId: IdentityId): boolean {
+    return [...this.#entries].some(
+      (entry) => entry.cameraId === cameraId || entry.identityId === identityId,
+    );
+  }
+
+  /** Ends with the disposal. The caller has asked {@link isBusy} in the same turn. */
+  open(cameraId: CameraId, identityId: IdentityId): Disposable & { readonly signal: AbortSignal } {
     const entry: Entry = { cameraId, identityId, cancel: new AbortController() };
     this.#entries.add(entry);
     return {

@@ -55,6 +55,7 @@ export const enrolmentStart = takesLong(
       return answers(unknownCamera(cameraId, context.cameraIds()));
     const gallery = galleryOf(context);
     const options = context.enrolment();
+    if (context.sessions.isBusy(cameraId, id)) return answers(busy());
     const full = templatesFull(context, id, gallery.spaceId, args.shots ?? options.shots);
     if (full !== undefined) return answers(full);
     const request = {
@@ -78,13 +79,6 @@ export const enrolmentStart = takesLong(
       },
       run: async (report, signal) => {
         using turn = context.sessions.open(cameraId, id);
-        if (turn === undefined)
-          return answers(
-            refusal(
-              "busy",
-              "this camera, or this person, is being enrolled already: enrolment/cancel ends that one",
-            ),
-          );
         const last = await collect(startSession(request, context.clock.monotonicMs()), {
           context,
           report,
@@ -210,3 +204,9 @@ export const enrolmentCancel = reads(
     return done({ cameraId, cancelled: true });
   },
 );
+
+const busy = () =>
+  refusal(
+    "busy",
+    "this camera, or this person, is being enrolled already: enrolment/cancel ends that one",
+  );
