@@ -40,7 +40,7 @@ export const DecisionOptions = z
       "older frames of a track no longer count as evidence",
     ),
     trackFramesMin: count(1, 100, 3, "a track seen in fewer frames ends without a decision"),
-    decisionTtlMs: milliseconds(500, MINUTE_MS, 5000, "how long a decision may be acted upon"),
+    decisionTtlMs: milliseconds(2000, MINUTE_MS, 5000, "how long a decision may be acted upon"),
     coolDownMs: milliseconds(
       0,
       60 * MINUTE_MS,

@@ -85,12 +85,6 @@ export const MqttOptions = z
     willDelaySeconds: z.int().min(0).max(300).default(15).meta({
       description: "the broker waits this long before it announces offline: hides short drops",
     }),
-    decisionTtlMs: z
-      .int()
-      .min(2000)
-      .max(60_000)
-      .default(5000)
-      .meta({ description: "how long a decision may be acted upon, ms" }),
     healthEveryMs: z
       .int()
       .min(1000)

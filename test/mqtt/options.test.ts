@@ -7,7 +7,6 @@ const base = { url: "mqtts://broker.example", site: "lab", device: "box" };
 test("defaults", () => {
   const options = MqttOptions.parse(base);
   assert.equal(options.willDelaySeconds, 15);
-  assert.equal(options.decisionTtlMs, 5000);
   assert.deepEqual(options.reconnect, { firstMs: 500, maxMs: 15_000 });
 });
 
