@@ -197,7 +197,7 @@ export const VisionOptions = z.strictObject({
   detectorSizePx: z.int().min(160).max(1920).default(640).meta({ description: "longer side of the detector's input, multiple of 32" }),
   embeddingsPerSecond: z.number().positive().max(1000).default(30).meta({ description: "total over all cameras, shared fairly" }),
   quorumFrames: z.int().min(1).max(50).default(3).meta({ description: "every usable frame is embedded until this many were; then only better shots" }),
-  refreshMs: z.int().min(100).default(1000).meta({ description: "after the quorum, a track is embedded again at least this often" }),
+  refreshMs: z.int().min(100).default(400).meta({ description: "after the quorum, a track is embedded again at least this often" }),
   trackLostMs: z.int().min(100).default(1500).meta({ description: "a track ends when its face was not seen for this long" }),
   frameAgeMaxMs: z.int().min(50).default(500).meta({ description: "older frames are dropped" }),
   /** Hands over cosine gate: a track whose face stops looking like itself is split. */
