@@ -1,5 +1,6 @@
 import { ThreadIndex } from "../../src/store/index/thread-index.ts";
 import { VectorTable } from "../../src/store/index/vector-table.ts";
+import { UsearchIndex } from "../support/usearch-index.ts";
 import { embeddingIndexContract } from "./embedding-index.ts";
 
 for (const kind of ["exact", "hnsw"] as const) {
@@ -7,3 +8,4 @@ for (const kind of ["exact", "hnsw"] as const) {
     ThreadIndex.start(kind, VectorTable.create(dimension), { capacity: 16 }),
   );
 }
+embeddingIndexContract("usearch", async (dimension) => new UsearchIndex(dimension));
