@@ -10,9 +10,7 @@ const Status = z.object({
   deviceKey: z.object({ kid: z.string(), publicKey: z.string() }),
   broker: z.object({ connected: z.boolean() }),
   doorkeeper: z.object({ tracks: z.number() }),
-  cameras: z.array(
-    z.object({ status: z.string(), fps: z.number(), frameAgeMs: z.number().optional() }),
-  ),
+  cameras: z.array(z.object({ status: z.string(), fps: z.number() })),
 });
 export type Status = z.infer<typeof Status>;
 

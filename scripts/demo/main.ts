@@ -120,10 +120,9 @@ async function perform(
   const random = createRandom();
   const showCamera = (status: Status): void => {
     const [camera] = status.cameras;
-    const age = camera?.frameAgeMs === undefined ? "" : ` · frame age ${camera.frameAgeMs} ms`;
     const people =
       status.doorkeeper.tracks === 0 ? "nobody" : `${status.doorkeeper.tracks} person(s)`;
-    view.camera(camera?.status ?? "missing", `· ${camera?.fps ?? 0} fps${age} · ${people} in view`);
+    view.camera(camera?.status ?? "missing", `· ${camera?.fps ?? 0} fps · ${people} in view`);
   };
   using device = await Device.connect(scratch, clock, signal);
   const { deviceKey, provider } = await device.untilReady(showCamera, signal);

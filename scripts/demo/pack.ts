@@ -53,7 +53,7 @@ async function importedPack(where: Where, children: Children): Promise<string> {
       );
     }
   }
-  const out = join(where.scratch, "pack");
+  const out = join(where.scratch, "demo-pack");
   const files = [
     "--detector",
     detector,

@@ -12,16 +12,11 @@ export interface DecisionRow {
   readonly latencyMs: number | undefined;
 }
 
+/** SGR codes. */
+const [PLAIN, BOLD, DIM, RED, GREEN] = ["0", "1", "2", "31", "32"] as const;
+
 const ROWS_SHOWN = 8;
-const HEAD = [
-  "time",
-  "door",
-  "decision",
-  "reason",
-  "who",
-  "score",
-  "first usable frame → decision here",
-] as const;
+const HEAD = ["time", "door", "decision", "reason", "who", "score", "latency"] as const;
 const WIDTHS = [13, 10, 9, 16, 12, 6, 0] as const;
 
 export class View {
@@ -75,21 +70,28 @@ export class View {
 
   #draw(): void {
     if (!this.#terminal.interactive) return;
-    const facts = [...this.#facts].map(([name, text]) => `  ${name.padEnd(9)} ${text}`);
-    const rows = this.#rows.slice(-ROWS_SHOWN).map((row) => coloured(row, lineOf(cellsOf(row))));
+    const rows = this.#rows.slice(-ROWS_SHOWN);
     const lines = [
-      "\x1b[1mOstiary\x1b[0m · the door in front of you",
-      ...facts,
+      this.#styled(BOLD, "Ostiary · the door in front of you"),
+      ...[...this.#facts].map(([name, text]) => this.#styled(PLAIN, `  ${name.padEnd(9)} ${text}`)),
       "",
-      `  \x1b[1m▶ ${this.#act}\x1b[0m`,
+      this.#styled(BOLD, `  ▶ ${this.#act}`),
       "",
-      `  \x1b[2m${lineOf(HEAD)}\x1b[0m`,
-      ...rows.map((line) => `  ${line}`),
+      this.#styled(DIM, `  ${lineOf(HEAD)}`),
+      ...rows.map((row) =>
+        this.#styled(row.outcome === "grant" ? GREEN : RED, `  ${lineOf(cellsOf(row))}`),
+      ),
       "",
     ];
     const up = this.#drawnLines > 0 ? `\x1b[${this.#drawnLines}A\r` : "";
     this.#terminal.error(`${up}\x1b[J${lines.join("\n")}\n`);
     this.#drawnLines = lines.length;
+  }
+
+  /** Cut to the terminal's width: a wrapped line would spoil the count of lines to redraw. */
+  #styled(style: string, text: string): string {
+    const cut = [...text].slice(0, Math.max(20, this.#terminal.columns() - 1)).join("");
+    return `\x1b[${style}m${cut}\x1b[0m`;
   }
 }
 
@@ -104,6 +106,3 @@ const lineOf = (cells: readonly string[]): string =>
     .map((cell, i) => cell.padEnd(WIDTHS[i] ?? 0))
     .join(" ")
     .trimEnd();
-
-const coloured = (row: DecisionRow, text: string): string =>
-  `\x1b[${row.outcome === "grant" ? 32 : 31}m${text}\x1b[0m`;

@@ -8,6 +8,7 @@ export function terminalOf(process: NodeJS.Process): Terminal {
     out: (text) => void process.stdout.write(text),
     error: (text) => void process.stderr.write(text),
     interactive: process.stderr.isTTY === true && process.env["TERM"] !== "dumb",
+    columns: () => process.stderr.columns ?? 80,
     env: process.env,
   };
 }

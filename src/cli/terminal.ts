@@ -5,6 +5,8 @@ export interface Terminal {
   readonly error: (text: string) => void;
   /** True when stderr is a terminal that understands redrawing. */
   readonly interactive: boolean;
+  /** Width of the terminal in characters, now; 80 where there is none. */
+  readonly columns: () => number;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 

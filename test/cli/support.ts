@@ -22,6 +22,7 @@ export async function cli(
       error += text;
     },
     interactive: false,
+    columns: () => 80,
     env: {},
   };
   const exit = await runCli(
