@@ -21,8 +21,13 @@ export function runVisionChild(workerUrl: URL): void {
     trackPrefix: `t${randomBytes(5).toString("hex")}`,
   };
   const flag = new Int32Array(data.wakeFlag);
-  // Nothing of main's environment is needed there, and what is not there cannot leak.
-  const worker = new Worker(workerUrl, { workerData: data, env: {} });
+  // Nothing else of the environment is needed there, and what is not there cannot leak.
+  const cache = process.env["NODE_COMPILE_CACHE"];
+  const worker = new Worker(workerUrl, {
+    workerData: data,
+    env: cache === undefined ? {} : { NODE_COMPILE_CACHE: cache },
+    resourceLimits: { maxYoungGenerationSizeMb: 8 },
+  });
   const post = (message: ToModelThread): void => worker.postMessage(message);
   const send = sender();
   const reader = new Reader(

@@ -44,9 +44,9 @@ export function alignFace(cv: OpenCv, picture: Picture, landmarks: Landmarks): A
     [d, e, f + d * region.x + e * region.y],
   ];
   const size = new cv.Size(CROP_SIZE_PX, CROP_SIZE_PX);
-  const crop = picture
-    .region(region)
-    .warpAffine(new cv.Mat(rows, CV_64FC1), size, INTER_LINEAR, BORDER_CONSTANT);
+  const source = picture.region(region);
+  const crop = source.warpAffine(new cv.Mat(rows, CV_64FC1), size, INTER_LINEAR, BORDER_CONSTANT);
+  source.release();
   return { crop, statistics: statisticsOf(cv, crop), transform };
 }
 

@@ -122,18 +122,17 @@ export class ModelThread {
     const camera = this.#cameras.get(cameraId);
     const active = this.#active;
     if (camera === undefined || active === undefined) return;
-    await camera.slots.take(async (slot) => {
+    await camera.slots.take(async (slot, passedOver) => {
       const ageMs = this.#deps.clock.monotonicMs() - slot.capturedMonotonicMs;
-      if (ageMs > active.options.frameAgeMaxMs) {
-        camera.counters[COUNTER.dropped] = (camera.counters[COUNTER.dropped] as number) + 1;
-        return;
-      }
+      const isTooOld = ageMs > active.options.frameAgeMaxMs;
+      add(camera.counters, COUNTER.dropped, passedOver + (isTooOld ? 1 : 0));
+      if (isTooOld) return;
       camera.counters[COUNTER.ageMs] = ageMs;
       const frame = frameOf(cameraId, slot);
       const picture = active.models.nv12(slot.pixels, slot.widthPx, slot.heightPx);
       this.#answerSnapshots(frame, picture, active.models);
       const seen = await this.#see(frame, picture, active);
-      camera.counters[COUNTER.processed] = (camera.counters[COUNTER.processed] as number) + 1;
+      add(camera.counters, COUNTER.processed, 1);
       // It may have been detached meanwhile: then its tracks are gone, and stay so.
       if (this.#cameras.get(cameraId) === undefined) return;
       this.#tracks.set(cameraId, seen.tracks);
@@ -266,6 +265,10 @@ export class ModelThread {
     const error = { code: codeOf(thrown).slice(0, 64), message: messageOf(thrown).slice(0, 1000) };
     this.#deps.send({ kind: request.kind, requestId: request.requestId, result: { error } });
   }
+}
+
+function add(counters: Float64Array, index: number, count: number): void {
+  counters[index] = (counters[index] as number) + count;
 }
 
 function frameOf(cameraId: CameraId, slot: SlotFrame): Frame {

@@ -7,7 +7,10 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { Fault } from "../lib/fault.ts";
 
-/** An image or matrix in native memory; the collector frees it. */
+/**
+ * An image or matrix in native memory. The collector frees it, but does not see its size: whatever is large
+ * and made per frame is released by hand.
+ */
 export interface Mat {
   readonly rows: number;
   readonly cols: number;
@@ -22,7 +25,8 @@ export interface Mat {
   cvtColor(code: number): Mat;
   warpAffine(matrix: Mat, size: object, interpolation: number, borderMode: number): Mat;
   laplacian(depth: number): Mat;
-  rotate(code: number): Mat;
+  /** Gives the memory back; the Mat is empty afterwards. */
+  release(): void;
 }
 
 export interface OpenCv {

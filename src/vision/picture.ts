@@ -67,13 +67,17 @@ export function nv12Picture(
     `NV12 of ${widthPx}×${heightPx} has ${pixels.byteLength} bytes`,
   );
   const lumaBytes = widthPx * heightPx;
-  const toBgr = (nv12: Uint8Array, width: number, height: number): Mat =>
-    new cv.Mat(asBuffer(nv12), (height * 3) / 2, width, CV_8UC1).cvtColor(COLOR_YUV2BGR_NV12);
+  const toBgr = (nv12: Uint8Array, width: number, height: number): Mat => {
+    const planes = new cv.Mat(asBuffer(nv12), (height * 3) / 2, width, CV_8UC1);
+    const bgr = planes.cvtColor(COLOR_YUV2BGR_NV12);
+    planes.release();
+    return bgr;
+  };
   return {
     widthPx,
     heightPx,
     scaled: (width, height) => {
-      if (width === widthPx && height === heightPx) return toBgr(pixels, width, height).getData();
+      if (width === widthPx && height === heightPx) return taken(toBgr(pixels, width, height));
       const interpolation = interpolationFor(widthPx, width);
       const luma = new cv.Mat(asBuffer(pixels.subarray(0, lumaBytes)), heightPx, widthPx, CV_8UC1);
       const chroma = new cv.Mat(
@@ -83,10 +87,12 @@ export function nv12Picture(
         CV_8UC2,
       );
       const small = Buffer.concat([
-        luma.resize(height, width, 0, 0, interpolation).getData(),
-        chroma.resize(height / 2, width / 2, 0, 0, interpolation).getData(),
+        taken(luma.resize(height, width, 0, 0, interpolation)),
+        taken(chroma.resize(height / 2, width / 2, 0, 0, interpolation)),
       ]);
-      return toBgr(small, width, height).getData();
+      luma.release();
+      chroma.release();
+      return taken(toBgr(small, width, height));
     },
     region: ({ x, y, width, height }) => {
       const part = new Uint8Array((width * height * 3) / 2);
@@ -101,6 +107,13 @@ export function nv12Picture(
       return toBgr(part, width, height);
     },
   };
+}
+
+/** The bytes of a Mat that nobody else needs. */
+function taken(image: Mat): Buffer {
+  const bytes = image.getData();
+  image.release();
+  return bytes;
 }
 
 /**

@@ -92,12 +92,18 @@ export class FrameSlots {
     Atomics.store(this.#words, slot * WORDS, READY);
   }
 
-  /** Gives the newest frame to `use` and frees its slot afterwards. @returns undefined when none waits */
-  async take<T>(use: (frame: SlotFrame) => Promise<T>): Promise<T | undefined> {
+  /**
+   * Gives the newest frame to `use` and frees its slot afterwards. An older one that waits is dropped, so
+   * that time never runs backwards.
+   *
+   * @param use gets the frame and how many older ones were dropped for it
+   * @returns undefined when none waits
+   */
+  async take<T>(use: (frame: SlotFrame, dropped: number) => Promise<T>): Promise<T | undefined> {
     const slot = this.#claimNewest();
     if (slot === undefined) return undefined;
     try {
-      return await use(this.#frame(slot));
+      return await use(this.#frame(slot), this.#dropOlder(slot));
     } finally {
       Atomics.store(this.#words, slot * WORDS, FREE);
     }
@@ -116,6 +122,21 @@ export class FrameSlots {
     return ready.find(
       (slot) => Atomics.compareExchange(this.#words, slot * WORDS, READY, READING) === READY,
     );
+  }
+
+  #dropOlder(than: number): number {
+    let dropped = 0;
+    for (let slot = 0; slot < SLOTS; slot += 1) {
+      if (
+        slot === than ||
+        Atomics.compareExchange(this.#words, slot * WORDS, READY, READING) !== READY
+      )
+        continue;
+      const isOlder = this.#sequence(slot) < this.#sequence(than);
+      if (isOlder) dropped += 1;
+      Atomics.store(this.#words, slot * WORDS, isOlder ? FREE : READY);
+    }
+    return dropped;
   }
 
   #sequence(slot: number): number {

@@ -34,16 +34,21 @@ test("a profile whose eyes fold together is one", () => {
   assert.ok(isPlausible(withLandmarks((p) => Object.assign(p[0] as object, { x: 72, y: 51.7 }))));
 });
 
+/** Moves landmarks to other places. */
+const moved = (places: Readonly<Record<number, { x?: number; y?: number }>>): Face =>
+  withLandmarks((points) => {
+    for (const [index, place] of Object.entries(places))
+      Object.assign(points[Number(index)] ?? {}, place);
+  });
+
+const [rightEye, leftEye] = ARCFACE_112;
 const impossible: readonly [string, Face][] = [
-  ["eyes swapped", withLandmarks((p) => void ([p[0], p[1]] = [p[1] as never, p[0] as never]))],
-  [
-    "mouth above the eyes, upright eyes",
-    withLandmarks((p) => p.slice(3).forEach((point) => void (point.y = 15))),
-  ],
-  ["mouth on the eyes", withLandmarks((p) => p.slice(3).forEach((point) => void (point.y = 53)))],
-  ["nose on the forehead", withLandmarks((p) => void ((p[2] as { y: number }).y = 20))],
-  ["a landmark far outside the box", withLandmarks((p) => void ((p[4] as { x: number }).x = 300))],
-  ["not a number", withLandmarks((p) => void ((p[4] as { x: number }).x = Number.NaN))],
+  ["eyes swapped", moved({ 0: leftEye, 1: rightEye })],
+  ["mouth above the eyes, upright eyes", moved({ 3: { y: 15 }, 4: { y: 15 } })],
+  ["mouth on the eyes", moved({ 3: { y: 53 }, 4: { y: 53 } })],
+  ["nose on the forehead", moved({ 2: { y: 20 } })],
+  ["a landmark far outside the box", moved({ 4: { x: 300 } })],
+  ["not a number", moved({ 4: { x: Number.NaN } })],
   ["a box without width", { ...frontal, box: { ...frontal.box, width: 0 } }],
 ];
 for (const [name, face] of impossible)
