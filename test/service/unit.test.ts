@@ -35,6 +35,9 @@ describe("systemd unit", () => {
       "LoadCredential=device-key:/etc/ostiary/device.key",
       "StateDirectory=ostiary",
       "RuntimeDirectory=ostiary",
+      "User=ostiary",
+      "Group=ostiary-admin",
+      "UMask=0077",
       "ConfigurationDirectory=ostiary",
       "CacheDirectory=ostiary",
     ];
