@@ -7,13 +7,18 @@
 export const CLOCK_SKEW = 100e-6;
 
 export class StreamTime {
-  /** Arrival less presentation time of the promptest frame, creeping up with {@link CLOCK_SKEW}. */
+  /** Arrival less presentation time of the promptest frame, creeping up with `creep`. */
   #originMs: number | undefined;
   #atMs: number | undefined;
+  readonly #creep: number;
 
-  /** @param originMs what an earlier reader of the same stream knew ({@link StreamTime.originMs}) */
-  constructor(originMs?: number) {
+  /**
+   * @param originMs what an earlier reader of the same stream knew ({@link StreamTime.originMs})
+   * @param creep how fast the origin follows a lasting delay, ms per ms
+   */
+  constructor(originMs?: number, creep = CLOCK_SKEW) {
     this.#originMs = originMs;
+    this.#creep = creep;
   }
 
   /** Comparable between processes of one boot, as arrival is by CLOCK_MONOTONIC. Undefined before the first frame. */
@@ -30,7 +35,7 @@ export class StreamTime {
    */
   lateness(ptsMs: number, nowMs: number): number {
     const offset = nowMs - ptsMs;
-    const crept = (this.#originMs ?? offset) + (nowMs - (this.#atMs ?? nowMs)) * CLOCK_SKEW;
+    const crept = (this.#originMs ?? offset) + (nowMs - (this.#atMs ?? nowMs)) * this.#creep;
     this.#originMs = Math.min(offset, crept);
     this.#atMs = nowMs;
     return offset - this.#originMs;

@@ -101,7 +101,7 @@ export type CameraHealthMessage = z.infer<typeof CameraHealthMessage>;
 export const StreamHeaderMessage = z.strictObject({
   kind: z.literal("stream-header"),
   cameraId: CameraIdSchema,
-  /** Opaque to main: `NutReader.headerBytes`. */
+  /** Opaque to main: the stream's origin in time, then `NutReader.headerBytes`. */
   bytes: bytes(64 * 1024),
 });
 export type StreamHeaderMessage = z.infer<typeof StreamHeaderMessage>;

@@ -2,7 +2,8 @@
 import type { Socket } from "node:net";
 import { frameBytes } from "../frame/frame.ts";
 import { type NutFrame, NutReader, type NutSink } from "../frame/nut.ts";
-import type { CameraId } from "../lib/brand.ts";
+import { StreamTime } from "../frame/stream-time.ts";
+import { type CameraId, epochMs, monotonicMs } from "../lib/brand.ts";
 import type { Clock } from "../lib/clock.ts";
 import type {
   AttachMessage,
@@ -14,6 +15,15 @@ import { FrameSlots } from "./slots.ts";
 
 /** A decoder that was not told its size may send up to this. */
 const FRAME_MAX_BYTES = frameBytes("nv12", 3840, 2160);
+/**
+ * Frames that waited in a buffer come late by their own times and are dated back. A delay that stays is
+ * followed at this rate: half a second of it stops costing frames within ten seconds, while a burst of
+ * old frames stays old. Delays beyond `driftMaxMs` are main's business.
+ */
+const DELAY_FOLLOWED = 0.05;
+/** A successor is told of an origin that moved by this much. */
+const ORIGIN_MOVED_MS = 100;
+const ORIGIN_BYTES = 8;
 
 export interface ReaderEvents {
   /** A camera has memory: new, or larger than before. `counters` as in `camera-watch.ts`. */
@@ -33,8 +43,10 @@ interface Camera {
   readonly nut: NutReader;
   readonly watch: CameraWatch;
   readonly counters: SharedArrayBuffer;
+  readonly time: StreamTime;
   slots: FrameSlots | undefined;
-  hasReportedHeader: boolean;
+  /** The stream's origin as main was last told. */
+  reportedOriginMs: number | undefined;
 }
 
 export class Reader {
@@ -55,20 +67,19 @@ export class Reader {
     // A portrait camera may send the sides the other way round: the bound is on bytes.
     const maxFrameBytes = bounded ? frameBytes("nv12", widthPx, heightPx) : FRAME_MAX_BYTES;
     const counters = new SharedArrayBuffer(COUNTERS * 8);
+    const known = header === undefined ? undefined : unpackHeader(header);
     const camera: Camera = {
       socket,
-      nut: new NutReader({ header, maxFrameBytes }),
+      nut: new NutReader({ header: known?.header, maxFrameBytes }),
       watch: new CameraWatch(cameraId, new Float64Array(counters)),
       counters,
+      time: new StreamTime(known?.originMs, DELAY_FOLLOWED),
       slots: undefined,
-      hasReportedHeader: false,
+      reportedOriginMs: undefined,
     };
     this.#cameras.set(cameraId, camera);
     const sink = this.#sinkOf(cameraId, camera);
-    socket.on("data", (chunk) => {
-      camera.nut.push(chunk, sink);
-      this.#reportHeader(cameraId, camera);
-    });
+    socket.on("data", (chunk) => camera.nut.push(chunk, sink));
     // The decoder's end is main's business; here the stream just stops.
     socket.on("error", () => undefined);
     socket.resume();
@@ -84,7 +95,8 @@ export class Reader {
 
   /** Sends every camera's health; called once a second. */
   report(): void {
-    for (const camera of this.#cameras.values()) {
+    for (const [cameraId, camera] of this.#cameras) {
+      this.#reportHeader(cameraId, camera);
       this.#events.send(camera.watch.health(camera.nut.resyncs, this.#clock.monotonicMs()));
     }
   }
@@ -105,12 +117,14 @@ export class Reader {
   #arrived(cameraId: CameraId, camera: Camera, frame: NutFrame): void {
     const at = { monotonicMs: this.#clock.monotonicMs(), epochMs: this.#clock.epochMs() };
     const sequence = camera.watch.received(frame.ptsMs, frame.pixels, at);
+    const lateMs = camera.time.lateness(frame.ptsMs, at.monotonicMs);
     camera.slots?.finish(frame.widthPx, frame.heightPx, {
       sequence,
-      capturedMonotonicMs: at.monotonicMs,
-      capturedEpochMs: at.epochMs,
+      capturedMonotonicMs: monotonicMs(at.monotonicMs - lateMs),
+      capturedEpochMs: epochMs(at.epochMs - lateMs),
     });
     this.#events.onFrame(cameraId);
+    if (camera.reportedOriginMs === undefined) this.#reportHeader(cameraId, camera);
   }
 
   #slotsFor(cameraId: CameraId, camera: Camera, byteLength: number): FrameSlots {
@@ -121,11 +135,31 @@ export class Reader {
     return slots;
   }
 
+  /** What a successor needs to go on in the middle of the stream: its origin in time, then its header. */
   #reportHeader(cameraId: CameraId, camera: Camera): void {
-    if (camera.hasReportedHeader) return;
-    const bytes = camera.nut.headerBytes;
-    if (bytes === undefined) return;
-    camera.hasReportedHeader = true;
-    this.#events.send({ kind: "stream-header", cameraId, bytes: Uint8Array.from(bytes) });
+    const { originMs } = camera.time;
+    const header = camera.nut.headerBytes;
+    if (originMs === undefined || header === undefined) return;
+    if (
+      Math.abs(originMs - (camera.reportedOriginMs ?? Number.POSITIVE_INFINITY)) < ORIGIN_MOVED_MS
+    )
+      return;
+    camera.reportedOriginMs = originMs;
+    this.#events.send({ kind: "stream-header", cameraId, bytes: packHeader(originMs, header) });
   }
+}
+
+function packHeader(originMs: number, header: Uint8Array): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(ORIGIN_BYTES + header.byteLength);
+  new DataView(bytes.buffer).setFloat64(0, originMs, true);
+  bytes.set(header, ORIGIN_BYTES);
+  return bytes;
+}
+
+function unpackHeader(bytes: Uint8Array): {
+  readonly originMs: number;
+  readonly header: Uint8Array;
+} {
+  const originMs = new DataView(bytes.buffer, bytes.byteOffset, ORIGIN_BYTES).getFloat64(0, true);
+  return { originMs, header: bytes.subarray(ORIGIN_BYTES) };
 }

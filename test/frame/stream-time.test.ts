@@ -50,3 +50,29 @@ test("lateness is never negative, and zero for the promptest so far", () => {
     ),
   );
 });
+
+test("a delay that stays is followed at the given rate, a burst of old frames stays old", () => {
+  const time = new StreamTime(undefined, 0.05);
+  let pts = 0;
+  let late = 0;
+  const run = (frames: number, delayMs: number): void => {
+    for (let frame = 0; frame < frames; frame += 1) {
+      pts += 100;
+      late = time.lateness(pts, 1000 + pts + delayMs);
+    }
+  };
+  run(50, 0);
+  assert.equal(late, 0);
+  run(1, 600);
+  assert.ok(late > 560, "the first delayed frame is old");
+  run(99, 600);
+  assert.ok(late < 110, `after ten seconds the delay is the stream's own (${late})`);
+
+  const burst = new StreamTime(undefined, 0.05);
+  burst.lateness(0, 1000);
+  // Three seconds of silence, then all that waited at once.
+  const latenesses = Array.from({ length: 30 }, (_, index) => burst.lateness((index + 1) * 100, 4000));
+  assert.ok((latenesses[0] ?? 0) > 2700);
+  assert.ok((latenesses[14] ?? 0) > 1300);
+  assert.ok((latenesses[29] ?? 0) < 1);
+});
