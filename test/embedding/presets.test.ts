@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Calibration } from "../../src/embedding/calibration.ts";
 import { DetectorSpec, EmbedderSpec } from "../../src/embedding/pack.ts";
 import { DETECTOR_PRESETS, EMBEDDER_PRESETS } from "../../src/embedding/presets.ts";
 
@@ -18,15 +17,3 @@ test("presets are valid specs with names, checksums and spaces of their own", ()
     EMBEDDER_PRESETS.length,
   );
 });
-
-for (const { name, calibration } of EMBEDDER_PRESETS) {
-  test(`${name}: the score table rises in cosine, falls in FMR and stops at what its pairs support`, () => {
-    if (calibration === undefined) return;
-    Calibration.parse(calibration);
-    for (const [index, point] of calibration.points.entries()) {
-      const before = calibration.points[index - 1];
-      assert.ok(before === undefined || (point.cosine > before.cosine && point.fmr < before.fmr));
-    }
-    assert.ok((calibration.points.at(-1)?.fmr ?? 0) >= 29 / calibration.pairs);
-  });
-}
