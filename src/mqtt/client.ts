@@ -14,7 +14,14 @@ const PENDING_ANSWERS_MAX = 256;
 
 const AnswerMessage = z.union([
   z.object({ ok: z.literal(true), data: z.unknown().optional(), progress: z.unknown().optional() }),
-  z.object({ ok: z.literal(false), error: z.object({ code: z.string(), message: z.string() }) }),
+  z.object({
+    ok: z.literal(false),
+    error: z.object({
+      code: z.string(),
+      message: z.string(),
+      reasons: z.array(z.string()).optional(),
+    }),
+  }),
 ]);
 
 export interface CommandClientDeps {
