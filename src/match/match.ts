@@ -1,7 +1,12 @@
 /** Nearest identity and its scores; "unknown" is an answer. */
 import type { Cosine, IdentityId } from "../lib/brand.ts";
 
-export const UNKNOWN_REASONS = ["no_gallery", "below_threshold", "small_margin", "no_threshold"] as const;
+export const UNKNOWN_REASONS = [
+  "no_gallery",
+  "below_threshold",
+  "small_margin",
+  "no_threshold",
+] as const;
 export type UnknownReason = (typeof UNKNOWN_REASONS)[number];
 
 export type Match =
