@@ -1,4 +1,5 @@
 /** The play: a stranger is denied, enrolled, granted, erased, and denied again. */
+import { progressText } from "../../src/cli/answer.ts";
 import type { Clock } from "../../src/lib/clock.ts";
 import type { Answer } from "../../src/lib/envelope.ts";
 import { type CommandClient, isFinal } from "../../src/mqtt/client.ts";
@@ -7,7 +8,7 @@ import type { HeardDecision } from "./feed.ts";
 import type { Stage } from "./stage.ts";
 import type { View } from "./view.ts";
 
-export const PERSON = "eileen";
+export const PERSON = "visitor";
 
 export interface ActResult {
   readonly name: string;
@@ -104,7 +105,7 @@ async function enrol(deps: ActDeps): Promise<ActResult> {
   const name = "enrolled by signed MQTT commands";
   const put = await command(deps, name, "identity/put", {
     id: PERSON,
-    displayName: "Eileen Collins",
+    displayName: stage.kind === "clip" ? "Eileen Collins" : "You",
     groups: [GROUP],
   });
   if (!put.ok) return put;
@@ -125,7 +126,7 @@ async function command(
   let last: Answer | undefined;
   for await (const answer of commands.send(cmd, args, { timeoutMs: ANSWER_MS, signal })) {
     last = answer;
-    if (answer.ok && !isFinal(answer)) view.fact("enrolment", JSON.stringify(answer.progress));
+    if (answer.ok && !isFinal(answer)) view.fact("enrolment", progressText(answer.progress));
   }
   const detail =
     last?.ok === true

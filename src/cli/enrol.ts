@@ -1,7 +1,7 @@
 /** `enrol`: creates the person if need be, then adds pictures, or collects at a camera. */
 import { readFile } from "node:fs/promises";
 import type { Answer } from "../lib/envelope.ts";
-import { printAnswer } from "./answer.ts";
+import { printAnswer, progressText } from "./answer.ts";
 import type { Action } from "./command.ts";
 import { type Control, openControl } from "./control.ts";
 import { EXIT, type ExitCode, usage } from "./exit.ts";
@@ -28,7 +28,7 @@ export const enrol: Action = async (context) => {
   if (put !== undefined && !put.ok) return printAnswer(terminal, put, json, () => "");
   const extra = args.flag("allow-duplicate") ? { allowDuplicate: true } : {};
   if (camera !== undefined) {
-    const show = (progress: unknown): void => terminal.error(`… ${JSON.stringify(progress)}\n`);
+    const show = (progress: unknown): void => terminal.error(`… ${progressText(progress)}\n`);
     const answer = await control.ask(
       "enrolment/start",
       { id, cameraId: camera, ...extra },

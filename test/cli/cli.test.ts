@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { progressText } from "../../src/cli/answer.ts";
 import type { Command } from "../../src/cli/command.ts";
 import { COMMANDS } from "../../src/cli/commands.ts";
 import { EXIT, refused } from "../../src/cli/exit.ts";
@@ -74,5 +75,14 @@ describe("cli", () => {
       for (const option of Object.keys(command.options))
         assert.ok(help.out.includes(`--${option}`), `${command.name} --${option}`);
     }
+  });
+});
+
+describe("progress", () => {
+  it("says shots and hints of an enrolment, and anything else as it is", () => {
+    const said = { accepted: 1, wanted: 5, lastReason: "low_quality", hints: ["come_closer"] };
+    assert.equal(progressText(said), "1 of 5 shots: come closer");
+    assert.equal(progressText({ accepted: 2, wanted: 5 }), "2 of 5 shots");
+    assert.equal(progressText({ state: "started" }), '{"state":"started"}');
   });
 });

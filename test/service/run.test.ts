@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { importPack, noModels } from "../cli/pack.ts";
@@ -27,7 +27,7 @@ describe("the daemon as a process", { skip: noModels }, () => {
       config,
       JSON.stringify({ mqtt: { site: "s", device: "d", url: "mqtt://127.0.0.1:9" }, paths }),
     );
-    daemon = spawn("scripts/ostiary", ["run", "--config", config], {
+    daemon = spawn(resolve("scripts/ostiary"), ["run", "--config", config], {
       stdio: ["ignore", "pipe", "pipe"],
     });
     for (const stream of [daemon.stdout, daemon.stderr])
