@@ -116,3 +116,7 @@ function procFile(pid: number, name: string): string {
     return "";
   }
 }
+
+export function descendantsOf(pid: number): readonly number[] {
+  return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)]);
+}

@@ -6,6 +6,8 @@ export interface Heard {
   readonly text: string;
   /** As the publisher set it. */
   readonly retain: boolean;
+  /** MQTT 5 correlation data. */
+  readonly correlation?: string;
   /** On the machine's monotonic clock, ms. */
   readonly at: number;
 }
@@ -37,11 +39,13 @@ export class Tap implements AsyncDisposable {
   private constructor(client: MqttClient) {
     this.#client = client;
     client.on("message", (topic, payload, packet: IPublishPacket) => {
+      const correlation = packet.properties?.correlationData?.toString("utf8");
       this.heard.push({
         topic,
         text: payload.toString("utf8"),
         retain: packet.retain === true,
         at: monotonicNow(),
+        ...(correlation === undefined ? {} : { correlation }),
       });
     });
     client.on("error", () => undefined);
