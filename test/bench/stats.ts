@@ -1,7 +1,6 @@
 /** Timing of repeated calls: medians, not single shots. */
 
 export interface Timing {
-  readonly name: string;
   readonly runs: number;
   readonly p50Ms: number;
   readonly p95Ms: number;
@@ -14,36 +13,67 @@ export function percentile(values: readonly number[], share: number): number {
   return sorted[rank] ?? Number.NaN;
 }
 
-export function timingOf(name: string, elapsedMs: readonly number[]): Timing {
-  return { name, runs: elapsedMs.length, p50Ms: percentile(elapsedMs, 0.5), p95Ms: percentile(elapsedMs, 0.95) };
+export const median = (values: readonly number[]): number => percentile(values, 0.5);
+
+export function timingOf(elapsedMs: readonly number[]): Timing {
+  return {
+    runs: elapsedMs.length,
+    p50Ms: percentile(elapsedMs, 0.5),
+    p95Ms: percentile(elapsedMs, 0.95),
+  };
 }
 
-/** Runs `call` once per round for each contender in turn, so that a slow minute hits all alike. */
-export async function race(
-  contenders: Readonly<Record<string, () => unknown>>,
+/**
+ * Runs each contender once per round, in turn, so that a slow minute hits all alike.
+ *
+ * @returns milliseconds of every round by contender
+ */
+export async function samplesOf<K extends string>(
+  contenders: Readonly<Record<K, () => unknown>>,
   rounds: number,
   warmUp = 5,
-): Promise<readonly Timing[]> {
-  const elapsed = new Map<string, number[]>(Object.keys(contenders).map((name) => [name, []]));
+): Promise<Readonly<Record<K, readonly number[]>>> {
+  const names = Object.keys(contenders) as K[];
+  const elapsed = Object.fromEntries(names.map((name) => [name, [] as number[]]));
   for (let round = -warmUp; round < rounds; round += 1) {
-    for (const [name, call] of Object.entries(contenders)) {
+    for (const name of names) {
       const start = performance.now();
-      await call();
-      if (round >= 0) elapsed.get(name)?.push(performance.now() - start);
+      await contenders[name]();
+      if (round >= 0) elapsed[name]?.push(performance.now() - start);
     }
   }
-  return [...elapsed].map(([name, values]) => timingOf(name, values));
+  return elapsed as Record<K, number[]>;
+}
+
+/** As {@link samplesOf}, summed up. */
+export async function race<K extends string>(
+  contenders: Readonly<Record<K, () => unknown>>,
+  rounds: number,
+  warmUp = 5,
+): Promise<Readonly<Record<K, Timing>>> {
+  const samples = Object.entries(await samplesOf(contenders, rounds, warmUp));
+  return Object.fromEntries(
+    samples.map(([name, values]) => [name, timingOf(values as readonly number[])]),
+  ) as Record<K, Timing>;
 }
 
 /** Resident set of this process, MB. */
 export const rssMb = (): number => process.memoryUsage().rss / 1e6;
 
-/** Least-squares slope. @returns units of y per unit of x */
-export function slope(points: readonly (readonly [x: number, y: number])[]): number {
+export interface Slope {
+  /** Units of y per unit of x. */
+  readonly slope: number;
+  /** Standard error of the slope, residuals taken as independent. */
+  readonly error: number;
+}
+
+/** Least squares. */
+export function slopeOf(points: readonly (readonly [x: number, y: number])[]): Slope {
   const n = points.length;
   const mx = points.reduce((sum, [x]) => sum + x, 0) / n;
   const my = points.reduce((sum, [, y]) => sum + y, 0) / n;
-  const top = points.reduce((sum, [x, y]) => sum + (x - mx) * (y - my), 0);
-  const bottom = points.reduce((sum, [x]) => sum + (x - mx) ** 2, 0);
-  return top / bottom;
+  const spread = points.reduce((sum, [x]) => sum + (x - mx) ** 2, 0);
+  const slope = points.reduce((sum, [x, y]) => sum + (x - mx) * (y - my), 0) / spread;
+  const rest = points.reduce((sum, [x, y]) => sum + (y - my - slope * (x - mx)) ** 2, 0);
+  return { slope, error: Math.sqrt(rest / Math.max(1, n - 2) / spread) };
 }
