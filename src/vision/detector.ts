@@ -1,6 +1,6 @@
 /** The pack's detector: picture → faces in its pixels. */
 
-import { fillBlack, writeNchw } from "../embedding/input.ts";
+import { fillBlack, writePlanes } from "../embedding/input.ts";
 import type { DetectorSpec } from "../embedding/pack.ts";
 import { decodeFaces, STRIDES, type StrideOutput } from "../face/decode.ts";
 import type { Face } from "../face/face.ts";
@@ -82,7 +82,7 @@ export async function openDetector(
       const { scaledWidthPx, scaledHeightPx } = letter;
       // The square shape serves pictures of all sizes: what an earlier one left beside this one must go.
       if (!isFitted) fillBlack(session.input, spec.preprocessing);
-      writeNchw(
+      writePlanes(
         picture.scaled(scaledWidthPx, scaledHeightPx),
         scaledWidthPx,
         scaledHeightPx,

@@ -21,6 +21,8 @@ export interface Mat {
   getData(): Buffer;
   /** The region shares memory with its Mat. */
   getRegion(rect: object): Mat;
+  /** One Mat per channel. */
+  splitChannels(): readonly Mat[];
   resize(rows: number, cols: number, fx: number, fy: number, interpolation: number): Mat;
   cvtColor(code: number): Mat;
   warpAffine(matrix: Mat, size: object, interpolation: number, borderMode: number): Mat;
@@ -53,6 +55,7 @@ export const CV_64FC1 = 6;
 export const COLOR_YUV2BGR_NV12 = 91;
 export const COLOR_BGR2GRAY = 6;
 export const COLOR_BGR2RGB = 4;
+export const INTER_NEAREST = 0;
 export const INTER_LINEAR = 1;
 export const INTER_AREA = 3;
 export const BORDER_CONSTANT = 0;

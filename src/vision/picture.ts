@@ -8,6 +8,7 @@ import {
   CV_8UC2,
   INTER_AREA,
   INTER_LINEAR,
+  INTER_NEAREST,
   type Mat,
   type OpenCv,
 } from "./opencv.ts";
@@ -23,8 +24,8 @@ export interface Region {
 export interface Picture {
   readonly widthPx: number;
   readonly heightPx: number;
-  /** BGR of the whole picture at another size, HWC. Both sides even. */
-  readonly scaled: (widthPx: number, heightPx: number) => Uint8Array;
+  /** Blue, green and red plane of the whole picture at another size. Both sides even. */
+  readonly scaled: (widthPx: number, heightPx: number) => readonly Uint8Array[];
   /** BGR at full size. The region comes from {@link regionAround}. */
   readonly region: (region: Region) => Mat;
 }
@@ -41,11 +42,13 @@ export function bgrPicture(cv: OpenCv, image: Mat): Picture {
   return {
     widthPx,
     heightPx,
-    scaled: (width, height) =>
-      (width === widthPx && height === heightPx
-        ? image
-        : image.resize(height, width, 0, 0, interpolationFor(widthPx, width))
-      ).getData(),
+    scaled: (width, height) => {
+      if (width === widthPx && height === heightPx) return planesOf(image);
+      const small = image.resize(height, width, 0, 0, interpolationFor(widthPx, width));
+      const planes = planesOf(small);
+      small.release();
+      return planes;
+    },
     region: ({ x, y, width, height }) => image.getRegion(new cv.Rect(x, y, width, height)),
   };
 }
@@ -73,26 +76,34 @@ export function nv12Picture(
     planes.release();
     return bgr;
   };
+  const shrunk = (width: number, height: number): Mat => {
+    const luma = new cv.Mat(asBuffer(pixels.subarray(0, lumaBytes)), heightPx, widthPx, CV_8UC1);
+    const chroma = new cv.Mat(
+      asBuffer(pixels.subarray(lumaBytes)),
+      heightPx / 2,
+      widthPx / 2,
+      CV_8UC2,
+    );
+    const small = Buffer.concat([
+      taken(luma.resize(height, width, 0, 0, interpolationFor(widthPx, width))),
+      // Two interleaved channels have no fast path but this one, and a detector hardly sees colour.
+      taken(chroma.resize(height / 2, width / 2, 0, 0, INTER_NEAREST)),
+    ]);
+    luma.release();
+    chroma.release();
+    return toBgr(small, width, height);
+  };
   return {
     widthPx,
     heightPx,
     scaled: (width, height) => {
-      if (width === widthPx && height === heightPx) return taken(toBgr(pixels, width, height));
-      const interpolation = interpolationFor(widthPx, width);
-      const luma = new cv.Mat(asBuffer(pixels.subarray(0, lumaBytes)), heightPx, widthPx, CV_8UC1);
-      const chroma = new cv.Mat(
-        asBuffer(pixels.subarray(lumaBytes)),
-        heightPx / 2,
-        widthPx / 2,
-        CV_8UC2,
-      );
-      const small = Buffer.concat([
-        taken(luma.resize(height, width, 0, 0, interpolation)),
-        taken(chroma.resize(height / 2, width / 2, 0, 0, interpolation)),
-      ]);
-      luma.release();
-      chroma.release();
-      return taken(toBgr(small, width, height));
+      const bgr =
+        width === widthPx && height === heightPx
+          ? toBgr(pixels, width, height)
+          : shrunk(width, height);
+      const planes = planesOf(bgr);
+      bgr.release();
+      return planes;
     },
     region: ({ x, y, width, height }) => {
       const part = new Uint8Array((width * height * 3) / 2);
@@ -107,6 +118,10 @@ export function nv12Picture(
       return toBgr(part, width, height);
     },
   };
+}
+
+function planesOf(image: Mat): readonly Uint8Array[] {
+  return image.splitChannels().map(taken);
 }
 
 /** The bytes of a Mat that nobody else needs. */

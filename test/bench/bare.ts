@@ -1,7 +1,7 @@
 /** What the face step cannot do without, alone: ONNX Runtime and OpenCV called directly, nothing around them. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fillBlack, writeNchw } from "../../src/embedding/input.ts";
+import { fillBlack, writeNchw, writePlanes } from "../../src/embedding/input.ts";
 import { ARCFACE_112, CROP_SIZE_PX, similarity } from "../../src/face/align.ts";
 import type { Face } from "../../src/face/face.ts";
 import { letterbox } from "../../src/frame/letterbox.ts";
@@ -35,7 +35,7 @@ export async function bareModels(directory: string, models: Models, picture: Pic
   fillBlack(detect.input, detector.preprocessing);
   const scaled = picture.scaled(scaledWidthPx, scaledHeightPx);
   const writeDetector = (): void =>
-    writeNchw(
+    writePlanes(
       scaled,
       scaledWidthPx,
       scaledHeightPx,

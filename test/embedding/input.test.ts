@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fillBlack, writeNchw } from "../../src/embedding/input.ts";
+import { fillBlack, writeNchw, writePlanes } from "../../src/embedding/input.ts";
 
 const raw = { channelOrder: "bgr", mean: [0, 0, 0], std: [1, 1, 1] } as const;
 /** Two pixels of one row: BGR (1 2 3) and (4 5 6). */
@@ -34,4 +34,18 @@ test("black is what a black picture gives", () => {
   fillBlack(filled, preprocessing);
   writeNchw(new Uint8Array(3), 1, 1, written, 1, preprocessing);
   assert.deepEqual(filled, written);
+});
+
+test("planes give what the interleaved picture gives, whatever the preprocessing", () => {
+  const picture = Uint8Array.from({ length: 4 * 3 * 3 }, (_, i) => (i * 37) % 256);
+  const planes = [0, 1, 2].map((channel) => picture.filter((_, i) => i % 3 === channel));
+  const scaled = { channelOrder: "rgb", mean: [1, 2, 3], std: [2, 4, 8] } as const;
+  for (const preprocessing of [raw, scaled, { ...raw, channelOrder: "rgb" as const }]) {
+    for (const width of [4, 7]) {
+      const [one, other] = [new Float32Array(3 * width * 5), new Float32Array(3 * width * 5)];
+      writeNchw(picture, 4, 3, one, width, preprocessing);
+      writePlanes(planes, 4, 3, other, width, preprocessing);
+      assert.deepEqual(other, one);
+    }
+  }
 });
