@@ -5,15 +5,16 @@ import { diffConfig, mergeLive } from "./config/diff.ts";
 import { type Config, warningsOf } from "./config/schema.ts";
 import { Cameras } from "./control/cameras.ts";
 import { Collectors } from "./control/collectors.ts";
-import { Dispatcher } from "./control/dispatcher.ts";
+import { openDeviceStore } from "./control/device-store.ts";
+import type { Dispatcher } from "./control/dispatcher.ts";
+import { dispatcherOf } from "./control/dispatching.ts";
 import { DoorStates } from "./control/door-states.ts";
-import { EnrolmentSessions } from "./control/enrolment-sessions.ts";
-import { healthChecks } from "./control/health-checks.ts";
+import { doorkeeperOf } from "./control/doorkeeping.ts";
 import { takeCommands } from "./control/intake.ts";
 import { ControlSocket } from "./control/socket.ts";
 import { cameraReport, type InfoSources, infoOf, statusOf } from "./control/status.ts";
-import { Doorkeeper } from "./decide.ts";
-import type { Decision } from "./decision/decision.ts";
+import { watchdogOf } from "./control/watching.ts";
+import type { Doorkeeper } from "./decide.ts";
 import type { TrackView } from "./decision/view.ts";
 import type { Pack } from "./embedding/pack.ts";
 import { type CameraId, type EpochMs, epochMs } from "./lib/brand.ts";
@@ -25,17 +26,15 @@ import { KeyRing, signerOf } from "./mqtt/envelope.ts";
 import { MqttLink } from "./mqtt/link.ts";
 import { addressOf } from "./mqtt/options.ts";
 import type { ObserveMessage } from "./observation/messages.ts";
-import { loadDeviceKey } from "./store/device-key.ts";
 import { LiveGallery } from "./store/index/live-gallery.ts";
-import { Store } from "./store/store.ts";
+import type { Store } from "./store/store.ts";
 import { ClockTrustKeeper } from "./system/clock-trust.ts";
 import type { Notifier } from "./system/notify.ts";
 import type { Random } from "./system/random.ts";
-import { Watchdog } from "./system/watchdog.ts";
 import { createEvents, type Events } from "./telemetry/events.ts";
 import { createMetrics, MetricsEndpoint } from "./telemetry/metrics.ts";
+import { type VisionListener, VisionProcess } from "./vision/process.ts";
 import { readPack } from "./vision/read-pack.ts";
-import { VisionProcess } from "./vision/process.ts";
 
 export interface ApplianceOptions {
   readonly config: Config;
@@ -63,20 +62,25 @@ const CLOCK_TOLERANCE_MS = 60_000;
 const SKEW_SECONDS = 30;
 const INDEX_REPORT_MS = 10_000;
 
-/** Everything that is open while the daemon runs. */
-interface Parts {
-  readonly pack: Pack;
+/** What touches the world. */
+interface Edges {
+  readonly events: Events;
   readonly store: Store;
-  readonly gallery: LiveGallery;
+  readonly clockTrust: ClockTrustKeeper;
+  readonly pack: Pack;
   readonly vision: VisionProcess;
+  readonly gallery: LiveGallery;
+  readonly signer: ReturnType<typeof signerOf>;
   readonly link: MqttLink;
+}
+
+/** Everything that is open while the daemon runs. */
+interface Parts extends Edges {
   readonly dispatcher: Dispatcher;
   readonly doorkeeper: Doorkeeper;
   readonly cameras: Cameras;
   readonly collectors: Collectors;
   readonly doors: DoorStates;
-  readonly clockTrust: ClockTrustKeeper;
-  readonly events: Events;
   readonly info: () => InfoSources;
 }
 
@@ -104,7 +108,11 @@ export class Appliance implements AsyncDisposable {
   }
 
   /** Store open, models warm, gallery loaded: a camera or broker that is away is a state, not a failed start. */
-  static async open(options: ApplianceOptions, deps: ApplianceDeps, signal: AbortSignal): Promise<Appliance> {
+  static async open(
+    options: ApplianceOptions,
+    deps: ApplianceDeps,
+    signal: AbortSignal,
+  ): Promise<Appliance> {
     const appliance = new Appliance(options, deps);
     try {
       await appliance.#open(signal);
@@ -126,7 +134,16 @@ export class Appliance implements AsyncDisposable {
     for (const warning of warningsOf(config)) log.warn({ code: "insecure" }, warning);
     await cameras.apply(config.cameras);
     doors.apply(config.access);
-    const watchdog = this.#watchdog();
+    const watchdog = watchdogOf({
+      ...this.#deps,
+      ...this.#parts,
+      config: this.#config,
+      periodMs: this.#options.watchdogMs,
+      onRound: (failing) => {
+        this.#failingChecks = failing;
+        events.healthChanged(failing);
+      },
+    });
     const loops = [
       vision.run(stop),
       link.run(stop),
@@ -134,7 +151,13 @@ export class Appliance implements AsyncDisposable {
       watchdog.run(stop),
       takeCommands({
         commands: link.commands,
-        authority: () => ({ has: this.#keys.has, verify: this.#keys.verify, audience: addressOf(config.mqtt), maxBytes: config.mqtt.maxPacketBytes, skewSeconds: SKEW_SECONDS }),
+        authority: () => ({
+          has: this.#keys.has,
+          verify: this.#keys.verify,
+          audience: addressOf(config.mqtt),
+          maxBytes: config.mqtt.maxPacketBytes,
+          skewSeconds: SKEW_SECONDS,
+        }),
         dispatcher,
         answer: (target, answer) => link.answer(target, answer),
         clock,
@@ -145,7 +168,12 @@ export class Appliance implements AsyncDisposable {
       clock.every(config.mqtt.healthEveryMs, () => link.publishHealth(this.status())),
       clock.every(INDEX_REPORT_MS, () => this.#reportGallery()),
     ];
-    events.started({ version: this.#options.version, packId: this.#parts.pack.id, provider: vision.status().loaded?.provider ?? "none", startMs: clock.monotonicMs() - this.#startedMonotonic });
+    events.started({
+      version: this.#options.version,
+      packId: this.#parts.pack.id,
+      provider: vision.status().loaded?.provider ?? "none",
+      startMs: clock.monotonicMs() - this.#startedMonotonic,
+    });
     notifier.ready("running");
     await new Promise<void>((resolve) => {
       if (stop.aborted) return resolve();
@@ -197,52 +225,9 @@ export class Appliance implements AsyncDisposable {
   }
 
   async #open(signal: AbortSignal): Promise<void> {
+    const edges = await this.#openEdges(signal);
     const { clock, random, log } = this.#deps;
-    const { packDirectory, credentialsDirectory } = this.#options;
-    const config = this.#config;
-    const stack = this.#stack;
-    mkdirSync(config.paths.runtime, { recursive: true, mode: 0o700 });
-    const metrics = createMetrics();
-    const events = createEvents({ log, metrics });
-    const { host, port } = config.telemetry.metrics;
-    if (port !== undefined) stack.use(await MetricsEndpoint.open({ host, port }, { metrics }));
-    const clockTrust = stack.use(
-      await ClockTrustKeeper.open(
-        { path: join(config.paths.state, "latest-time"), builtAt: RELEASED_AT, requireSynchronized: config.clock.requireSynchronized, toleranceMs: CLOCK_TOLERANCE_MS },
-        { clock, log },
-      ),
-    );
-    const keys = loadDeviceKey(deviceKeyOptions(config, credentialsDirectory), { log, randomBytes: random.bytes });
-    const store = stack.use(Store.open({ directory: config.paths.state, keys, limits: config.store }, { log, randomBytes: random.bytes }));
-    const pack = await readPack(packDirectory);
-    const { spaceId, dimension } = pack.embedder;
-    const collectors = new Collectors((cameraId, active) => vision.collect(cameraId, active));
-    const vision = stack.use(
-      new VisionProcess(
-        { packDirectory, vision: config.vision },
-        {
-          clock,
-          log: log.child({ part: "vision" }),
-          random: random.unit,
-          listener: {
-            onObserve: (message) => this.#observed(message),
-            onHealth: (message) => this.#parts.cameras.onHealth(message),
-            onStreamHeader: (cameraId, bytes) => this.#parts.cameras.onStreamHeader(cameraId, bytes),
-            onLost: (reason) => this.#visionLost(reason),
-            onBack: () => this.#visionBack(),
-          },
-        },
-      ),
-    );
-    // Both take seconds at most; neither needs the other.
-    const [gallery] = await Promise.all([
-      LiveGallery.open({ spaceId, dimension }, { record: store.record, changes: store.onGalleryChange, clock, log: log.child({ part: "gallery" }) }, signal).then((opened) => stack.use(opened)),
-      vision.start(signal),
-    ]);
-    const signer = signerOf(store.deviceSigningKey());
-    const link = stack.use(
-      new MqttLink(config.mqtt, { clock, log: log.child({ part: "mqtt" }), random: random.unit, bootId: this.#bootId, signer, outbox: store.outbox }),
-    );
+    const { store, pack, vision, link, signer } = edges;
     const info = (): InfoSources => ({
       version: this.#options.version,
       bootId: this.#bootId,
@@ -252,112 +237,119 @@ export class Appliance implements AsyncDisposable {
       publicKey: signer.publicKey,
       kid: signer.kid,
     });
-    const doors = new DoorStates({ clock, mode: () => "normal", publish: (doorId, state) => link.setRetained(`door/${doorId}/state`, { door: doorId, state }) });
-    const doorkeeper = this.#doorkeeper({ gallery, store, link, events, doors, clockTrust });
-    const cameras = stack.use(
+    const doors = new DoorStates({
+      clock,
+      mode: () => "normal",
+      publish: (doorId, state) => link.setRetained(`door/${doorId}/state`, { door: doorId, state }),
+    });
+    const site = {
+      ...this.#deps,
+      ...edges,
+      config: () => this.#config,
+      threshold: () => this.#threshold(),
+    };
+    const doorkeeper = doorkeeperOf({
+      ...site,
+      onGranted: (decision) => doors.granted(decision, this.#stop.signal),
+      onFault: (fault, cameraId) => this.#faulty(fault, cameraId),
+    });
+    const cameras = this.#stack.use(
       new Cameras({
         clock,
         log: log.child({ part: "camera" }),
         random: random.unit,
-        runtimeDirectory: config.paths.runtime,
+        runtimeDirectory: this.#config.paths.runtime,
         frames: vision,
         onState: (state) => {
           link.setRetained(`camera/${state.id}/state`, cameraReport(state));
-          if (state.status === "offline") this.#parts.doorkeeper.cameraLost(state.id).catch((fault) => this.#faulty(fault, state.id));
+          if (state.status === "offline") this.#cameraLost(state.id);
         },
       }),
     );
-    const dispatcher = stack.use(this.#dispatcher({ store, gallery, vision, link, collectors, cameras, events }));
-    stack.use(await ControlSocket.open({ path: join(config.paths.runtime, "control.sock"), version: this.#options.version }, { clock, log, dispatcher }));
-    this.#parts = { pack, store, gallery, vision, link, dispatcher, doorkeeper, cameras, collectors, doors, clockTrust, events, info };
+    const collectors = new Collectors((cameraId, active) => vision.collect(cameraId, active));
+    const status = (): ReturnType<typeof statusOf> => this.status();
+    const dispatcher = this.#stack.use(dispatcherOf({ ...site, collectors, cameras, status }));
+    const path = join(this.#config.paths.runtime, "control.sock");
+    const { version } = this.#options;
+    this.#stack.use(await ControlSocket.open({ path, version }, { clock, log, dispatcher }));
+    this.#parts = { ...edges, dispatcher, doorkeeper, cameras, collectors, doors, info, store };
     link.setRetained("info", infoOf(info()));
   }
 
-  #doorkeeper(parts: Pick<Parts, "gallery" | "store" | "link" | "events" | "doors" | "clockTrust">): Doorkeeper {
-    const { clock, random, onSeen } = this.#deps;
-    const { gallery, store, link, events, doors, clockTrust } = parts;
-    const publish = (decision: Decision): void => {
-      events.decided(decision, decision.firstUsableAt === undefined ? undefined : clock.monotonicMs() - decision.firstUsableAt);
-      link.publishDecision(decision, () => {
-        this.#parts.doorkeeper.acknowledged(decision.id);
-        if (decision.outcome === "grant") doors.granted(decision, this.#stop.signal);
-      });
-    };
-    return new Doorkeeper(this.#config, {
-      gallery,
-      threshold: () => this.#threshold(),
-      ledger: store.ledger,
-      rules: () => this.#config.access,
-      doorMode: () => "normal",
-      clockTrusted: () => !this.#config.decision.requireTrustedClock || clockTrust.trust.kind === "trusted",
-      degraded: () => false,
-      clock,
-      newId: () => random.id(clock.epochMs()),
-      publish,
-      onFault: (fault, cameraId) => this.#faulty(fault, cameraId),
-      ...(onSeen === undefined ? {} : { onSeen }),
-    });
-  }
-
-  #dispatcher(parts: Pick<Parts, "store" | "gallery" | "vision" | "link" | "collectors" | "cameras" | "events">): Dispatcher {
-    const { clock, log, random } = this.#deps;
-    const { store, gallery, vision, link, collectors, cameras, events } = parts;
-    return new Dispatcher({
-      clock,
-      log: log.child({ part: "control" }),
-      inbox: store.inbox,
-      newStream: () => `local-${random.id(clock.epochMs())}`,
-      onHandled: events.commandHandled,
-      commands: {
-        clock,
-        options: this.#config.control,
-        reader: store.record,
-        gallery: () => gallery,
-        vision: {
-          analyseImage: (image, maxFaces, signal) => vision.analyseImage(image, { maxFaces, signal }),
-          snapshot: (cameraId, signal) => vision.snapshot(cameraId, { signal }),
-          collect: (cameraId, onFrame) => collectors.collect(cameraId, onFrame),
+  async #openEdges(signal: AbortSignal): Promise<Edges> {
+    const { clock, random, log } = this.#deps;
+    const { packDirectory, credentialsDirectory } = this.#options;
+    const config = this.#config;
+    const stack = this.#stack;
+    mkdirSync(config.paths.runtime, { recursive: true, mode: 0o700 });
+    const metrics = createMetrics();
+    const events = createEvents({ log, metrics });
+    const { host, port } = config.telemetry.metrics;
+    if (port !== undefined) stack.use(await MetricsEndpoint.open({ host, port }, { metrics }));
+    const store = stack.use(openDeviceStore(config, credentialsDirectory, { log, random }));
+    const clockTrust = stack.use(
+      await ClockTrustKeeper.open(
+        {
+          path: join(config.paths.state, "latest-time"),
+          builtAt: RELEASED_AT,
+          requireSynchronized: config.clock.requireSynchronized,
+          toleranceMs: CLOCK_TOLERANCE_MS,
         },
-        rules: () => this.#config.access,
-        cameraIds: () => cameras.ids,
-        startReplay: (fromSeq, limit) => link.replayEvents(fromSeq, limit),
-        status: () => this.status(),
-        threshold: () => this.#threshold(),
-        enrolment: () => this.#config.enrolment,
-        enrolmentLimits: () => this.#config.vision.enrolment,
-        sessions: new EnrolmentSessions(),
-      },
-    });
-  }
-
-  #watchdog(): Watchdog {
-    const { clock, log, notifier } = this.#deps;
-    const { store, gallery, vision, cameras, events } = this.#parts;
-    const { checkTimeoutMs, lagMaxMs } = this.#config.watchdog;
-    const probe = new Float32Array(gallery.dimension);
-    probe[0] = 1;
-    const checks = healthChecks({
-      epochMs: clock.epochMs,
-      probeStore: (at) => store.probe(at),
-      probeGallery: () => gallery.search(probe, 1),
-      visionState: () => vision.status().state,
-      pingVision: (signal) => vision.ping({ signal }),
-      cameras: () => cameras.states(),
-      frameAgeMaxMs: 2 * Math.max(5000, ...this.#config.cameras.map((camera) => camera.stallMs)),
-    });
-    return new Watchdog(
-      { periodMs: this.#options.watchdogMs ?? 10_000, checkTimeoutMs, lagMaxMs },
-      {
-        clock,
-        log,
-        notifier,
-        checks,
-        onRound: (failing) => {
-          this.#failingChecks = failing;
-          events.healthChanged(failing);
-        },
-      },
+        { clock, log },
+      ),
     );
+    const pack = await readPack(packDirectory);
+    const vision = stack.use(
+      new VisionProcess(
+        { packDirectory, vision: config.vision },
+        {
+          clock,
+          log: log.child({ part: "vision" }),
+          random: random.unit,
+          listener: this.#visionListener(),
+        },
+      ),
+    );
+    // Both take seconds at most; neither needs the other.
+    const [gallery] = await Promise.all([
+      this.#openGallery(store, pack, signal),
+      vision.start(signal),
+    ]);
+    const signer = signerOf(store.deviceSigningKey());
+    const link = stack.use(
+      new MqttLink(config.mqtt, {
+        clock,
+        log: log.child({ part: "mqtt" }),
+        random: random.unit,
+        bootId: this.#bootId,
+        signer,
+        outbox: store.outbox,
+      }),
+    );
+    return { events, store, clockTrust, pack, vision, gallery, signer, link };
+  }
+
+  async #openGallery(store: Store, pack: Pack, signal: AbortSignal): Promise<LiveGallery> {
+    const { clock, log } = this.#deps;
+    const { spaceId, dimension } = pack.embedder;
+    const { record, onGalleryChange } = store;
+    return this.#stack.use(
+      await LiveGallery.open(
+        { spaceId, dimension },
+        { record, changes: onGalleryChange, clock, log: log.child({ part: "gallery" }) },
+        signal,
+      ),
+    );
+  }
+
+  #visionListener(): VisionListener {
+    return {
+      onObserve: (message) => this.#observed(message),
+      onHealth: (message) => this.#parts.cameras.onHealth(message),
+      onStreamHeader: (cameraId, bytes) => this.#parts.cameras.onStreamHeader(cameraId, bytes),
+      onLost: (reason) => this.#visionLost(reason),
+      onBack: () => this.#visionBack(),
+    };
   }
 
   /** For the gallery's size now. */
@@ -373,10 +365,10 @@ export class Appliance implements AsyncDisposable {
   }
 
   #visionLost(reason: string): void {
-    const { cameras, doorkeeper, events, link, info } = this.#parts;
+    const { cameras, events, link, info } = this.#parts;
     events.visionChanged("lost", reason);
     cameras.visionLost();
-    for (const cameraId of cameras.ids) doorkeeper.cameraLost(cameraId).catch((fault) => this.#faulty(fault, cameraId));
+    for (const cameraId of cameras.ids) this.#cameraLost(cameraId);
     link.setRetained("info", infoOf(info()));
   }
 
@@ -388,6 +380,11 @@ export class Appliance implements AsyncDisposable {
     link.setRetained("info", infoOf(info()));
   }
 
+  #cameraLost(cameraId: CameraId): void {
+    const ended = this.#parts.doorkeeper.cameraLost(cameraId);
+    ended.catch((fault: unknown) => this.#faulty(fault, cameraId));
+  }
+
   #faulty(fault: unknown, cameraId: CameraId): void {
     this.#deps.log.error({ cameraId, code: codeOf(fault) }, messageOf(fault));
   }
@@ -396,12 +393,4 @@ export class Appliance implements AsyncDisposable {
     const { gallery, events } = this.#parts;
     events.galleryCounted(gallery.identityCount, gallery.templateCount);
   }
-}
-
-function deviceKeyOptions(config: Config, credentialsDirectory: string | undefined) {
-  const { deviceKey, state } = config.paths;
-  const { generatedDeviceKey } = config.insecure;
-  const named = !deviceKey.startsWith("credential:");
-  const file = named ? deviceKey : generatedDeviceKey ? join(state, "device.key") : undefined;
-  return { credentialsDirectory, file, insecureGenerated: generatedDeviceKey };
 }

@@ -1,5 +1,6 @@
 /** The store of a stopped daemon, opened by the CLI under the daemon's own user. */
 import { statSync } from "node:fs";
+import { deviceKeyFileOf } from "../config/device-key.ts";
 import { codeOf } from "../lib/fault.ts";
 import type { Log } from "../lib/log.ts";
 import { loadDeviceKey } from "../store/device-key.ts";
@@ -8,14 +9,11 @@ import type { Random } from "../system/random.ts";
 import { installedKeyOf, type LoadedConfig } from "./config-file.ts";
 import { EXIT, ExitFault, refused } from "./exit.ts";
 
-const CREDENTIAL = "credential:";
-
 /** @throws Fault `store_locked` while the daemon runs, ExitFault `no_store` when there is none yet */
 export function openStoreOf(loaded: LoadedConfig, random: Random, log: Log = QUIET): Store {
   const { config } = loaded;
   const owner = ownerOf(config.paths.state);
-  const { deviceKey } = config.paths;
-  const file = deviceKey.startsWith(CREDENTIAL) ? installedKeyOf(loaded) : deviceKey;
+  const file = deviceKeyFileOf(config) ?? installedKeyOf(loaded);
   const keys = loadDeviceKey(
     { file, insecureGenerated: false },
     { log, randomBytes: random.bytes },

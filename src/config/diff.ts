@@ -12,8 +12,6 @@ export interface ConfigDiff {
 
 const LIVE = [
   "access",
-  "match",
-  "decision",
   "enrolment",
   "cameras",
   "control.keys",
@@ -38,8 +36,6 @@ export function mergeLive(before: Config, after: Config): Config {
   return {
     ...before,
     access: after.access,
-    match: after.match,
-    decision: after.decision,
     enrolment: after.enrolment,
     cameras: after.cameras,
     control: { ...before.control, keys: after.control.keys, snapshot: after.control.snapshot },

@@ -1,7 +1,6 @@
 /** The one schema of the configuration file, composed from the options of the parts. */
 import { z } from "zod";
 import { CameraOptions } from "../camera/options.ts";
-import { ControlOptions } from "./control-options.ts";
 import { DecisionOptions } from "../decision/options.ts";
 import { AccessRules, problemsOf } from "../decision/rules.ts";
 import { EnrolmentOptions } from "../enrolment/options.ts";
@@ -9,6 +8,7 @@ import { MatchOptions } from "../match/options.ts";
 import { MqttOptions } from "../mqtt/options.ts";
 import { VisionOptions } from "../observation/messages.ts";
 import { StoreLimits } from "../store/limits.ts";
+import { ControlOptions } from "./control-options.ts";
 
 const path = z
   .string()
@@ -167,6 +167,13 @@ export function crossProblems(
     problems.push({
       path: ["vision", "quorumFrames"],
       message: `must be at least decision.framesMin (${config.decision.framesMin}); raise it`,
+    });
+  }
+  // A list that one person fills hides the next best one, and the margin with it.
+  if (config.match.candidates <= config.store.templatesMax) {
+    problems.push({
+      path: ["match", "candidates"],
+      message: `must be above store.templatesMax (${config.store.templatesMax}); raise it, or lower that`,
     });
   }
   return problems;

@@ -41,7 +41,8 @@ export class Cameras implements AsyncDisposable {
   /** Starts what is new, stops what is gone, replaces what changed; the others run on. */
   async apply(wanted: readonly CameraOptions[]): Promise<void> {
     const gone = [...this.#entries].filter(
-      ([id, entry]) => !wanted.some((options) => options.id === id && isDeepStrictEqual(options, entry.options)),
+      ([id, entry]) =>
+        !wanted.some((options) => options.id === id && isDeepStrictEqual(options, entry.options)),
     );
     await Promise.all(gone.map(([id, entry]) => this.#end(id, entry)));
     for (const options of wanted) if (!this.#entries.has(options.id)) this.#start(options);
@@ -92,7 +93,11 @@ export class Cameras implements AsyncDisposable {
     while (!signal.aborted) {
       try {
         const { preset, fallbackFrom } = await choosePreset(options, signal);
-        if (fallbackFrom !== undefined) log.warn({ cameraId: options.id, preset, wanted: fallbackFrom.preset }, fallbackFrom.message);
+        if (fallbackFrom !== undefined)
+          log.warn(
+            { cameraId: options.id, preset, wanted: fallbackFrom.preset },
+            fallbackFrom.message,
+          );
         await using camera = new Camera({ ...options, preset }, this.#deps);
         camera.onStateChange(onState);
         entry.camera = camera;
@@ -103,7 +108,12 @@ export class Cameras implements AsyncDisposable {
         if (signal.aborted) return;
         // A decoder that is not installed may be installed later; the other cameras do not care.
         log.error({ cameraId: options.id, code: codeOf(thrown) }, messageOf(thrown));
-        entry.state = { ...entry.state, status: "offline", since: clock.epochMs(), lastError: "internal" };
+        entry.state = {
+          ...entry.state,
+          status: "offline",
+          since: clock.epochMs(),
+          lastError: "internal",
+        };
         onState(entry.state);
         await clock.sleep(PRESET_RETRY_MS, signal);
       } finally {

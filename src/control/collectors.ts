@@ -29,7 +29,8 @@ export class Collectors {
     const listeners = this.#listeners.get(message.cameraId);
     if (listeners === undefined) return;
     const { spaceId, observations } = message;
-    for (const listener of listeners) listener({ capturedAtMs: message.capturedAt.monotonicMs, spaceId, observations });
+    for (const listener of listeners)
+      listener({ capturedAtMs: message.capturedAt.monotonicMs, spaceId, observations });
   }
 
   /** A new vision process knows of nobody. */

@@ -1,5 +1,6 @@
 /** What commands need of the rest, as ports: `app.ts` fills them. */
 
+import type { ControlOptions } from "../config/control-options.ts";
 import type { AccessRules } from "../decision/rules.ts";
 import type { EnrolmentOptions } from "../enrolment/options.ts";
 import type { QualityLimits } from "../face/quality.ts";
@@ -12,7 +13,6 @@ import type { Log } from "../lib/log.ts";
 import type { Threshold } from "../match/threshold.ts";
 import type { ImageAnalysis, Observation } from "../observation/messages.ts";
 import type { EnrolmentSessions } from "./enrolment-sessions.ts";
-import type { ControlOptions } from "../config/control-options.ts";
 
 /** Frames of a camera while an enrolment collects: observations then carry embedding and source crop. */
 export interface CollectedFrame {

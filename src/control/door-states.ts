@@ -31,15 +31,20 @@ export class DoorStates {
     const { doorId, id } = decision;
     this.#open.set(doorId, id);
     this.#tell(doorId);
-    void this.#deps.clock.sleep(Math.max(0, decision.expiresAt - this.#deps.clock.epochMs()), signal).then(() => {
-      if (signal.aborted || this.#open.get(doorId) !== id) return;
-      this.#open.delete(doorId);
-      this.#tell(doorId);
-    });
+    void this.#deps.clock
+      .sleep(Math.max(0, decision.expiresAt - this.#deps.clock.epochMs()), signal)
+      .then(() => {
+        if (signal.aborted || this.#open.get(doorId) !== id) return;
+        this.#open.delete(doorId);
+        this.#tell(doorId);
+      });
   }
 
   #tell(doorId: DoorId): void {
     const mode = this.#deps.mode(doorId);
-    this.#deps.publish(doorId, mode === "lockdown" ? "lockdown" : this.#open.has(doorId) ? "unlocked" : "locked");
+    this.#deps.publish(
+      doorId,
+      mode === "lockdown" ? "lockdown" : this.#open.has(doorId) ? "unlocked" : "locked",
+    );
   }
 }

@@ -49,7 +49,9 @@ export function healthChecks(sources: HealthSources): readonly HealthCheck[] {
           .cameras()
           .filter((camera) => camera.status === "online" || camera.status === "degraded")
           .filter((camera) => (camera.frameAgeMs ?? 0) > sources.frameAgeMaxMs);
-        return silent.length === 0 ? undefined : `no frames from ${silent.map((camera) => camera.id).join(", ")}, yet not offline`;
+        return silent.length === 0
+          ? undefined
+          : `no frames from ${silent.map((camera) => camera.id).join(", ")}, yet not offline`;
       },
     },
   ];

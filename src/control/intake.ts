@@ -22,10 +22,14 @@ export async function takeCommands(deps: IntakeDeps): Promise<void> {
     if (verdict.kind === "refused") {
       deps.onRefused(verdict.code);
       const { code, message } = verdict;
-      if (verdict.replyTo !== undefined) deps.answer(verdict.replyTo, { ok: false, error: { code, message } });
+      if (verdict.replyTo !== undefined)
+        deps.answer(verdict.replyTo, { ok: false, error: { code, message } });
       continue;
     }
     const { id, kid, stream, seq, cmd, args } = verdict.payload;
-    void deps.dispatcher.submit({ id, kid, stream, seq, name: cmd, args, source: "mqtt" }, (answer) => deps.answer(verdict.replyTo, answer));
+    void deps.dispatcher.submit(
+      { id, kid, stream, seq, name: cmd, args, source: "mqtt" },
+      (answer) => deps.answer(verdict.replyTo, answer),
+    );
   }
 }

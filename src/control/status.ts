@@ -53,7 +53,20 @@ export interface StatusSources extends InfoSources {
 }
 
 export function statusOf(sources: StatusSources): StatusReport {
-  const { now, startedAt, cameras, vision, gallery, threshold, broker, doorkeeper, events, clockTrusted, failingChecks, rssBytes } = sources;
+  const {
+    now,
+    startedAt,
+    cameras,
+    vision,
+    gallery,
+    threshold,
+    broker,
+    doorkeeper,
+    events,
+    clockTrusted,
+    failingChecks,
+    rssBytes,
+  } = sources;
   return {
     ...infoOf(sources),
     time: rfc3339(now),
@@ -63,7 +76,11 @@ export function statusOf(sources: StatusSources): StatusReport {
     gallery,
     threshold:
       threshold.kind === "threshold"
-        ? { cosine: Number(threshold.cosine.toFixed(4)), source: threshold.source, ...(threshold.fmr === undefined ? {} : { fmr: threshold.fmr }) }
+        ? {
+            cosine: Number(threshold.cosine.toFixed(4)),
+            source: threshold.source,
+            ...(threshold.fmr === undefined ? {} : { fmr: threshold.fmr }),
+          }
         : { none: threshold.reason },
     broker,
     doorkeeper,

@@ -75,15 +75,15 @@ telemetry: { level: debug, metrics: { port: 9464 } }
 vision: { threads: 2 }
 `);
   const diff = diffConfig(before, after);
-  assert.deepEqual([...diff.live].sort(), [
-    "cameras",
-    "control.snapshot",
+  assert.deepEqual([...diff.live].sort(), ["cameras", "control.snapshot", "telemetry.level"]);
+  assert.deepEqual([...diff.restart].sort(), [
+    "control.queueMax",
     "decision",
-    "telemetry.level",
+    "telemetry.metrics",
+    "vision",
   ]);
-  assert.deepEqual([...diff.restart].sort(), ["control.queueMax", "telemetry.metrics", "vision"]);
   const merged = mergeLive(before, after);
-  assert.deepEqual(diffConfig(before, merged).live.length, 4);
+  assert.deepEqual(diffConfig(before, merged).live.length, 3);
   assert.deepEqual(diffConfig(merged, after).restart, diff.restart);
   assert.deepEqual(diffConfig(before, configOf()), { live: [], restart: [] });
 });

@@ -1,0 +1,65 @@
+/** The dispatcher among the edges: what commands may read and ask for. */
+import type { Config } from "../config/schema.ts";
+import type { Gallery } from "../gallery/index-port.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Log } from "../lib/log.ts";
+import type { Threshold } from "../match/threshold.ts";
+import type { MqttLink } from "../mqtt/link.ts";
+import type { Store } from "../store/store.ts";
+import type { Random } from "../system/random.ts";
+import type { Events } from "../telemetry/events.ts";
+import type { VisionProcess } from "../vision/process.ts";
+import type { Cameras } from "./cameras.ts";
+import type { Collectors } from "./collectors.ts";
+import type { StatusReport } from "./deps.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { EnrolmentSessions } from "./enrolment-sessions.ts";
+
+export interface DispatchingDeps {
+  /** In force now: a reload changes some of it. */
+  readonly config: () => Config;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+  readonly store: Store;
+  readonly gallery: Gallery;
+  readonly vision: VisionProcess;
+  readonly link: MqttLink;
+  readonly collectors: Collectors;
+  readonly cameras: Cameras;
+  readonly events: Events;
+  readonly threshold: () => Threshold;
+  readonly status: () => StatusReport;
+}
+
+export function dispatcherOf(deps: DispatchingDeps): Dispatcher {
+  const { config, clock, log, random, store, gallery, vision, link, collectors, cameras } = deps;
+  return new Dispatcher({
+    clock,
+    log: log.child({ part: "control" }),
+    inbox: store.inbox,
+    newStream: () => `local-${random.id(clock.epochMs())}`,
+    onHandled: deps.events.commandHandled,
+    commands: {
+      clock,
+      get options() {
+        return config().control;
+      },
+      reader: store.record,
+      gallery: () => gallery,
+      vision: {
+        analyseImage: (image, maxFaces, signal) => vision.analyseImage(image, { maxFaces, signal }),
+        snapshot: (cameraId, signal) => vision.snapshot(cameraId, { signal }),
+        collect: (cameraId, onFrame) => collectors.collect(cameraId, onFrame),
+      },
+      rules: () => config().access,
+      cameraIds: () => cameras.ids,
+      startReplay: (fromSeq, limit) => link.replayEvents(fromSeq, limit),
+      status: deps.status,
+      threshold: deps.threshold,
+      enrolment: () => config().enrolment,
+      enrolmentLimits: () => config().vision.enrolment,
+      sessions: new EnrolmentSessions(),
+    },
+  });
+}
