@@ -5,10 +5,11 @@ Reads one JSON request from stdin and writes one JSON answer to stdout:
     {"detector": FILE, "embedder": FILE | null, "crop_px": 128,
      "pictures": [{"file": FILE, "width": W, "height": H}]}
 
-Every picture is resized to W x H (bilinear), padded right and below with black to multiples of 32 by
-FaceDetectorYN itself, and detected at that size. Boxes and landmarks are in pixels of the resized picture.
-Landmarks are carried to the picture's own pixels, aligned by numpy's SVD (Umeyama 1991, not the closed form
-under test) and warped by OpenCV; the crop comes back as base64 BGR, the embedding as plain numbers.
+Every picture is resized to W x H (bilinear), padded right and below with black to multiples of 32
+by FaceDetectorYN itself, and detected at that size. Boxes and landmarks are in pixels of the
+resized picture. Landmarks are carried to the picture's own pixels, aligned by numpy's SVD (Umeyama
+1991, not the closed form under test) and warped by OpenCV; the crop comes back as base64 BGR, the
+embedding as plain numbers.
 """
 
 # H height, W width, C channels.
@@ -22,7 +23,13 @@ import numpy as np
 import onnxruntime
 
 TEMPLATE = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
 )
 CROP_PX = 112
 

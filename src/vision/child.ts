@@ -1,5 +1,6 @@
 /** The vision process's main thread: reads frame sockets, starts the model thread, passes messages on. */
 import { randomBytes } from "node:crypto";
+import { flushCompileCache } from "node:module";
 import { Socket } from "node:net";
 import { Worker } from "node:worker_threads";
 import { assert } from "../lib/assert.ts";
@@ -42,7 +43,11 @@ export function runVisionChild(workerUrl: URL): void {
     },
     clock,
   );
-  worker.on("message", (message: FromModelThread) => send(message));
+  worker.on("message", (message: FromModelThread) => {
+    send(message);
+    // This process ends by SIGKILL, so what it compiled is stored while it lives.
+    if (message.kind === "load-pack") flushCompileCache();
+  });
   // Without models this process is of no use: main sees its end and starts another.
   worker.on("error", (error) => stop(`the model thread failed: ${error.message}`));
   worker.on("exit", () => stop("the model thread ended"));

@@ -1,4 +1,5 @@
 /** Runs a model thread inside a worker. `worker.ts` gives it the real models, tests give it others. */
+import { flushCompileCache } from "node:module";
 import { parentPort, workerData } from "node:worker_threads";
 import { assert } from "../lib/assert.ts";
 import { createVisionClock } from "./clock.ts";
@@ -12,7 +13,10 @@ export function runWorker(open: ModelThreadDeps["open"]): void {
   const flag = new Int32Array(wakeFlag);
   const thread = new ModelThread({
     open,
-    send: (message: FromModelThread) => port.postMessage(message),
+    send: (message: FromModelThread) => {
+      port.postMessage(message);
+      if (message.kind === "load-pack") flushCompileCache();
+    },
     clock: createVisionClock(),
     trackPrefix,
     rssBytes: () => process.memoryUsage.rss(),
