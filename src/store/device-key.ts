@@ -1,5 +1,14 @@
 /** Where the device key comes from: a systemd credential, a file nobody else may read, or a refusal. */
-import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { codeOf, Fault } from "../lib/fault.ts";
 import type { Log } from "../lib/log.ts";
@@ -103,6 +112,8 @@ function generated(options: DeviceKeyOptions, randomBytes: RandomBytes): Buffer 
     );
   }
   const bytes = Buffer.from(randomBytes(KEY_BYTES));
+  // On a first start nobody has made the state directory yet.
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   const fd = openSync(file, "wx", 0o600);
   try {
     writeSync(fd, bytes);

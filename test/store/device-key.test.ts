@@ -60,7 +60,7 @@ describe("device key", () => {
   });
 
   test("is made up only when the site says so, warns, and is then the same", () => {
-    const file = join(root, "made");
+    const file = join(root, "state-of-a-first-start", "made");
     assert.throws(() => loadDeviceKey({ file, insecureGenerated: false }, deps()), {
       code: "device_key_missing",
     });
