@@ -1,5 +1,5 @@
 /** From nothing to the first decision, with 100 k templates of 20 k identities in a real store. */
-import { rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { epochMs, type SpaceId } from "../../src/lib/brand.ts";
 import { VisionOptions } from "../../src/observation/messages.ts";
@@ -82,6 +82,7 @@ export const bench: Bench = async ({ quick, say }) => {
 };
 
 function openStore(directory: string): Store {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
   const random = createRandom();
   const log = new RecordingLog();
   const keys = loadDeviceKey(
