@@ -164,10 +164,14 @@ export class EventLog {
     );
   }
 
-  /** Oldest first, until below the target: they were acknowledged, only replay loses them. */
+  /**
+   * Oldest first, until below the target: they were acknowledged, only replay loses them. Acknowledgements
+   * come out of order; what lies behind an unsent event stays, or the kept numbers would have holes.
+   */
   #dropSent(): void {
     for (const row of this.#connection.all(
-      "SELECT seq, octet_length(body) AS bytes FROM event WHERE sent = 1 ORDER BY seq",
+      "SELECT seq, octet_length(body) AS bytes FROM event WHERE seq < coalesce((SELECT min(seq) FROM event WHERE sent = 0), ?) ORDER BY seq",
+      this.#lastSeq,
     )) {
       if (!this.#over(KEPT_SHARE)) return;
       this.#delete(row);
@@ -178,11 +182,11 @@ export class EventLog {
   #dropContext(): void {
     let gap: { from: number; to: number; at: number } | undefined;
     for (const row of this.#connection.all(
-      "SELECT seq, type, at, body, octet_length(body) AS bytes FROM event WHERE sent = 0 AND seq < ? ORDER BY seq",
+      "SELECT seq, type, at, body, sent, octet_length(body) AS bytes FROM event WHERE seq < ? ORDER BY seq",
       this.#lastSeq,
     )) {
       const seq = Number(row["seq"]);
-      if (row["type"] === DECISION) {
+      if (row["type"] === DECISION || row["sent"] === 1) {
         this.#writeGap(gap);
         gap = undefined;
         if (!this.#over(KEPT_SHARE)) return;
