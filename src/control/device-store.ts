@@ -1,4 +1,5 @@
 /** The store of this device, opened with the key that its configuration names. */
+import { mkdirSync } from "node:fs";
 import { deviceKeyFileOf } from "../config/device-key.ts";
 import type { Config } from "../config/schema.ts";
 import type { Log } from "../lib/log.ts";
@@ -13,6 +14,8 @@ export function openDeviceStore(
   { log, random }: { readonly log: Log; readonly random: Random },
 ): Store {
   const deps = { log, randomBytes: random.bytes };
+  // A generated key lies in it, before there is a store.
+  mkdirSync(config.paths.state, { recursive: true, mode: 0o700 });
   const file = deviceKeyFileOf(config);
   const insecureGenerated = config.insecure.generatedDeviceKey;
   const keys = loadDeviceKey({ credentialsDirectory, file, insecureGenerated }, deps);
