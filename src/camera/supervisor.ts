@@ -50,6 +50,12 @@ type End =
   | { readonly kind: "aborted" }
   | { readonly kind: "ended"; readonly code: CameraErrorCode; readonly detail: string };
 
+interface Booked {
+  readonly end: End;
+  /** Frames had flowed long enough: the next wait is the first again. */
+  readonly stable: boolean;
+}
+
 const TICK_MS = 250;
 const DRAIN_MS = 1000;
 const VISION_AWAY_MAX_MS = 30_000;
@@ -148,8 +154,7 @@ export class Camera implements AsyncDisposable {
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       await this.#visionPresent(signal);
       if (signal.aborted) break;
-      const end = await this.#runOnce(signal);
-      const stable = this.#afterwards(end);
+      const { end, stable } = await this.#runOnce(signal);
       if (end.kind === "aborted") break;
       if (this.#isOver(end)) break;
       if (stable) attempt = 0;
@@ -178,7 +183,7 @@ export class Camera implements AsyncDisposable {
   }
 
   /** One decoder, from its start to its end. */
-  async #runOnce(signal: AbortSignal): Promise<End> {
+  async #runOnce(signal: AbortSignal): Promise<Booked> {
     const { clock, runtimeDirectory, frames } = this.#deps;
     const name = `${this.id}-${this.#standing.decoderStarts()}`;
     // A camera that is away for weeks is tried a million times: nothing may stay on the signal.
@@ -199,7 +204,7 @@ export class Camera implements AsyncDisposable {
       this.#decoder = decoder;
       const ended = decoder.ended.then(endOf);
       const opened = await this.#connected(decoder, ended, aborted);
-      if ("kind" in opened) return opened;
+      if ("kind" in opened) return this.#booked(opened);
       const restart = new Promise<End>((resolve) => {
         this.#restart = (reason) => resolve({ kind: "ended", code: reason, detail: "" });
       });
@@ -209,9 +214,11 @@ export class Camera implements AsyncDisposable {
       const end = await Promise.race([ended, restart, aborted]);
       // The last frames of a file are still on the socket when its decoder has left.
       if (this.#isOver(end)) await clock.sleep(DRAIN_MS, signal);
-      return end;
+      // Now, not once the decoder has been stopped: that may take a second.
+      return this.#booked(end);
     } catch (thrown) {
-      return { kind: "ended", code: "internal", detail: `${codeOf(thrown)}: ${messageOf(thrown)}` };
+      const detail = `${codeOf(thrown)}: ${messageOf(thrown)}`;
+      return this.#booked({ kind: "ended", code: "internal", detail });
     }
   }
 
@@ -241,8 +248,8 @@ export class Camera implements AsyncDisposable {
     else this.#deps.frames.attach(this.id, socket, undefined);
   }
 
-  /** Books the end of a decoder. @returns whether frames had flowed long enough to call it stable */
-  #afterwards(end: End): boolean {
+  /** Books the end of a decoder: from here on the camera is offline. */
+  #booked(end: End): Booked {
     const now = this.#deps.clock.monotonicMs();
     const watch = this.#watch;
     this.#socket = undefined;
@@ -256,7 +263,8 @@ export class Camera implements AsyncDisposable {
       this.#frozenStreak = Math.min(this.#frozenStreak + 1, FROZEN_DOUBLINGS_MAX);
     }
     if (this.#standing.decoderEnded(code)) this.#tell();
-    return watch?.firstFrameAt !== undefined && now - watch.firstFrameAt >= STABLE_MS;
+    const stable = watch?.firstFrameAt !== undefined && now - watch.firstFrameAt >= STABLE_MS;
+    return { end, stable };
   }
 
   #observe(input: WatchInput): void {
