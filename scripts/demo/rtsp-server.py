@@ -3,12 +3,12 @@
 
     rtsp-server.py [--port N] [--user U --password-env VAR] [--once] NAME=CLIP.mp4 ...
 
-Every client of rtsp://127.0.0.1:PORT/NAME sees the clip from its beginning, at the clip's own pace,
-in a loop or (`--once`) until its end. Clips are H.264 in MP4 without B-frames, each beginning with a
-keyframe. The first line on stdout is `{"port": N}`. Commands come on stdin, one JSON object a line:
-`{"play": NAME, "clip": "OTHER.mp4"}` shows another clip once on that mount and then goes back to its
-own; `{"freeze": NAME}` stops sending without closing, `{"thaw": NAME}` goes on. The server leaves when
-stdin ends, so it never outlives whoever started it.
+Every client of rtsp://127.0.0.1:PORT/NAME sees the clip from its beginning, at the clip's own
+pace, in a loop or (`--once`) until its end. Clips are H.264 in MP4 without B-frames, each beginning
+with a keyframe. The first line on stdout is `{"port": N}`. Commands come on stdin, one JSON object
+a line: `{"play": NAME, "clip": "OTHER.mp4"}` shows another clip once on that mount and then goes
+back to its own; `{"freeze": NAME}` stops sending without closing, `{"thaw": NAME}` goes on. The
+server leaves when stdin ends, so it never outlives whoever started it.
 """
 
 import argparse
@@ -17,13 +17,21 @@ import os
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-import gi
+# The system's Python has it; the environment that checks this file does not.
+import gi  # pyright: ignore[reportMissingImports]
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstApp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstApp, GstRtspServer  # noqa: E402, F401
+from gi.repository import (  # noqa: E402  # pyright: ignore[reportMissingImports]
+    GLib,
+    Gst,
+    GstApp,  # noqa: F401
+    GstRtspServer,
+)
 
 FACTORY = (
     "( appsrc name=source is-live=true format=time do-timestamp=true block=false max-bytes=8000000 "
@@ -42,7 +50,7 @@ class Clip:
 
 def load_clip(path: str) -> Clip:
     """Reads the access units of an H.264 file in MP4."""
-    if not os.path.isfile(path):
+    if not Path(path).is_file():
         raise SystemExit(f"rtsp-server: no clip at {path}")
     pipeline = Gst.parse_launch(
         "filesrc name=file ! qtdemux ! h264parse config-interval=-1 "
@@ -67,7 +75,7 @@ def load_clip(path: str) -> Clip:
 class Player:
     """Feeds one client's appsrc by the wall clock."""
 
-    source: object
+    source: Any
     mount: "Mount"
     clip: Clip
     loop: bool
@@ -111,7 +119,7 @@ class Mount:
         self.frozen = False
         self.players: list[Player] = []
 
-    def configure(self, _factory: object, media: object) -> None:
+    def configure(self, _factory: Any, media: Any) -> None:
         source = media.get_element().get_by_name_recurse_up("source")
         player = Player(source, self, self.clip, self.loop)
         self.players.append(player)
@@ -137,7 +145,7 @@ def command(mounts: dict[str, Mount], line: str) -> None:
     print(json.dumps({"done": request}), flush=True)
 
 
-def require_password(server: object, factories: list[object], user: str, password: str) -> None:
+def require_password(server: Any, factories: list[Any], user: str, password: str) -> None:
     auth = GstRtspServer.RTSPAuth()
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "viewer")
@@ -151,10 +159,16 @@ def require_password(server: object, factories: list[object], user: str, passwor
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--user")
-    parser.add_argument("--password-env", default="RTSP_PASSWORD", help="environment variable that holds the password")
+    parser.add_argument(
+        "--password-env",
+        default="RTSP_PASSWORD",
+        help="environment variable that holds the password",
+    )
     parser.add_argument("--once", action="store_true")
     parser.add_argument("mounts", nargs="+", metavar="NAME=CLIP")
     args = parser.parse_args()

@@ -58,7 +58,8 @@ def embed(session: onnxruntime.InferenceSession, crop_HWC: np.ndarray, size_px: 
     """Unit embedding of an aligned BGR crop: BGR, 0 to 255, no mean or std."""
     sized = cv2.resize(crop_HWC, (size_px, size_px), interpolation=cv2.INTER_LINEAR)
     blob = sized.transpose(2, 0, 1)[None].astype(np.float32)
-    raw = session.run(None, {session.get_inputs()[0].name: blob})[0][0]
+    outputs = session.run(None, {session.get_inputs()[0].name: blob})
+    raw = np.asarray(outputs[0])[0]
     return [float(value) for value in raw / np.linalg.norm(raw)]
 
 
@@ -68,6 +69,8 @@ def main() -> None:
     answers = []
     for entry in request["pictures"]:
         picture = cv2.imread(entry["file"])
+        if picture is None:
+            raise SystemExit(f"reference: cannot read {entry['file']}")
         width, height = entry["width"], entry["height"]
         step = np.array([picture.shape[1] / width, picture.shape[0] / height])
         faces = []

@@ -4,9 +4,9 @@
     gst-decoder.py SOCKET < REQUEST      decodes until the stream ends or the socket closes
     gst-decoder.py --probe               says which GStreamer elements are missing, exit 1 if any
 
-REQUEST is one JSON object: url, widthPx, heightPx, fps, transport, timeoutMs, hardware ("jetson", or
-"none" for openh264). The URL comes on stdin because every user can read command lines. Source of the
-container: the public NUT Open Container Format specification; `src/frame/nut.ts` reads it.
+REQUEST is one JSON object: url, widthPx, heightPx, fps, transport, timeoutMs, hardware ("jetson",
+or "none" for openh264). The URL comes on stdin because every user can read command lines. Source of
+the container: the public NUT Open Container Format specification; `src/frame/nut.ts` reads it.
 """
 
 import json
@@ -58,12 +58,33 @@ def nut_header(width: int, height: int) -> bytes:
     # One line of frame codes: every code says that its flags follow.
     frame_codes = (CODED, 6, 0, 1, 0, 0, 0, 255)
     main = packet(MAIN, 3, 1, 32768, 1, 1, MICROSECONDS, *frame_codes, 0)
-    stream = packet(STREAM, 0, 0, varint(4) + b"NV12", 0, PTS_SHIFT, MICROSECONDS, 0, 0, 0, width, height, 0, 0, 0)
+    stream = packet(
+        STREAM,
+        0,
+        0,
+        varint(4) + b"NV12",
+        0,
+        PTS_SHIFT,
+        MICROSECONDS,
+        0,
+        0,
+        0,
+        width,
+        height,
+        0,
+        0,
+        0,
+    )
     return b"nut/multimedia container\0" + main + stream
 
 
 def nut_frame_header(pts_us: int, size: int) -> bytes:
-    header = bytes([0]) + varint(KEY | CODED_PTS | SIZE_MSB | CHECKSUM) + varint(pts_us + (1 << PTS_SHIFT)) + varint(size)
+    header = (
+        bytes([0])
+        + varint(KEY | CODED_PTS | SIZE_MSB | CHECKSUM)
+        + varint(pts_us + (1 << PTS_SHIFT))
+        + varint(size)
+    )
     return packet(SYNCPOINT, pts_us, 0) + header + checksum(header)
 
 
@@ -76,7 +97,9 @@ def fitted(width: int, height: int, max_width: int, max_height: int) -> tuple[in
 def tight_nv12(buffer: object, data: bytes, width: int, height: int) -> bytes:
     """Pixels without the padding that decoders put at the end of rows."""
     meta = GstVideo.buffer_get_video_meta(buffer)
-    if meta is None or (meta.stride[0] == width and meta.stride[1] == width and meta.offset[1] == width * height):
+    if meta is None or (
+        meta.stride[0] == width and meta.stride[1] == width and meta.offset[1] == width * height
+    ):
         return data[: width * height * 3 // 2]
     rows = [data[meta.offset[0] + y * meta.stride[0] :][:width] for y in range(height)]
     rows += [data[meta.offset[1] + y * meta.stride[1] :][:width] for y in range(height // 2)]
@@ -117,11 +140,17 @@ class Decoder:
         timeout_us = self.request["timeoutMs"] * 1000
         camera.set_property("tcp-timeout", timeout_us)
         camera.set_property("timeout", timeout_us)
-        camera.connect("select-stream", lambda _camera, _index, caps: caps.get_structure(0).get_string("media") == "video")
+        camera.connect(
+            "select-stream",
+            lambda _camera, _index, caps: caps.get_structure(0).get_string("media") == "video",
+        )
 
     def on_video(self, _parser: object, pad: object) -> None:
         pad.add_probe(Gst.PadProbeType.EVENT_DOWNSTREAM, self.on_event)
-        if pad.link(self.pipeline.get_by_name("decoder").get_static_pad("sink")) != Gst.PadLinkReturn.OK:
+        if (
+            pad.link(self.pipeline.get_by_name("decoder").get_static_pad("sink"))
+            != Gst.PadLinkReturn.OK
+        ):
             self.complain("Decoder not found: no decoder here takes this stream")
 
     def on_event(self, _pad: object, info: object) -> object:

@@ -45,7 +45,7 @@ def consumer(
         client.subscribe(topic, options=how)
 
     def heard(_client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        verdict = verifier.check(message.payload, retained=message.retain, now_ms=now_ms())
+        verdict = verifier.check(bytes(message.payload), retained=message.retain, now_ms=now_ms())
         if isinstance(verdict, Refused):
             on_refused(verdict)
         else:
