@@ -1,5 +1,6 @@
 /** `run`: the daemon in the foreground, as systemd starts it. SIGHUP reads the configuration again. */
 import { readFile } from "node:fs/promises";
+import { flushCompileCache } from "node:module";
 import { Appliance } from "../app.ts";
 import { codeOf, messageOf } from "../lib/fault.ts";
 import type { Log } from "../lib/log.ts";
@@ -45,6 +46,8 @@ export const run: Action = async (context) => {
   };
   try {
     await using appliance = await Appliance.open(options, deps, signal);
+    // Otherwise kept at the end of the process, which may be a power cut.
+    flushCompileCache();
     using _reloads = onHangUp(() => reload(context, appliance, notifier, log));
     await appliance.run(signal);
     return EXIT.ok;

@@ -3,7 +3,7 @@ import { startSite } from "../support/site.ts";
 import { monotonicNow } from "../support/tap.ts";
 import { atMost, type Bench } from "./bench.ts";
 import { visitClip } from "./pictures.ts";
-import { enrolPerson, PERSON, settled } from "./site.ts";
+import { enrolPerson, LAUNCHED, PERSON, settled } from "./site.ts";
 import { percentile, timingOf } from "./stats.ts";
 
 const VISITS = 30;
@@ -23,6 +23,7 @@ interface Visit {
 export const bench: Bench = async ({ quick, say }) => {
   const clip = await visitClip(VISIT);
   await using site = await startSite({
+    env: LAUNCHED,
     cameras: [{ id: "front" }],
     // The next visit is a new one: none waits for the one before to cool down.
     config: { decision: { coolDownMs: 0 } },

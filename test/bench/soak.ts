@@ -5,7 +5,7 @@ import { GROUP, type Site, startSite } from "../support/site.ts";
 import { monotonicNow } from "../support/tap.ts";
 import { type Bench, type BenchResult, type Cell, digits } from "./bench.ts";
 import { visitClip } from "./pictures.ts";
-import { enrolPerson, pause, processesOf, type Usage, usageOf } from "./site.ts";
+import { enrolPerson, LAUNCHED, pause, processesOf, type Usage, usageOf } from "./site.ts";
 import { median, percentile, slopeOf } from "./stats.ts";
 
 const MINUTES = Number(process.env["OSTIARY_SOAK_MINUTES"] ?? 10);
@@ -34,6 +34,7 @@ export const bench: Bench = async ({ quick, say }) => {
   const front = await visitClip({ from: 2, until: 6, seconds: 10 });
   const side = await walkClip(THREE_PEOPLE);
   await using site = await startSite({
+    env: LAUNCHED,
     cameras: [
       { id: "front", clip: front },
       { id: "side", clip: side },

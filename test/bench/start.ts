@@ -16,7 +16,7 @@ import { Site } from "../support/site.ts";
 import { monotonicNow } from "../support/tap.ts";
 import { atMost, type Bench } from "./bench.ts";
 import { visitClip } from "./pictures.ts";
-import { enrolPerson, PERSON } from "./site.ts";
+import { enrolPerson, LAUNCHED, PERSON } from "./site.ts";
 import { type Timing, timingOf } from "./stats.ts";
 import { DIMENSION, identityOf, people, TEMPLATES_PER_IDENTITY } from "./vectors.ts";
 
@@ -31,6 +31,7 @@ export const bench: Bench = async ({ quick, say }) => {
   const rounds = quick ? 2 : ROUNDS;
   const always = await visitClip({ from: 0, until: 60, seconds: 60 });
   await using site = await Site.open({
+    env: LAUNCHED,
     cameras: [{ id: "front", clip: always }],
     config: {
       decision: { coolDownMs: 0 },
