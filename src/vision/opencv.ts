@@ -50,11 +50,9 @@ export interface OpenCv {
 export const CV_8UC1 = 0;
 export const CV_8UC2 = 8;
 export const CV_8UC3 = 16;
-export const CV_64F = 6;
 export const CV_64FC1 = 6;
 export const COLOR_YUV2BGR_NV12 = 91;
 export const COLOR_BGR2GRAY = 6;
-export const COLOR_BGR2RGB = 4;
 export const INTER_NEAREST = 0;
 export const INTER_LINEAR = 1;
 export const INTER_AREA = 3;
