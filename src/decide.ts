@@ -14,10 +14,10 @@ import type { DoorkeeperCounts, DoorkeeperDeps, DoorkeeperOptions } from "./deci
 import { doorsOf } from "./decision/rules.ts";
 import { type TrackView, viewOf } from "./decision/view.ts";
 import { evidenceInputOf } from "./decision/weight.ts";
-import { isUnit } from "./lib/vector.ts";
 import type { CameraId, DoorId, EpochMs, MonotonicMs, TrackId } from "./lib/brand.ts";
 import { Fault } from "./lib/fault.ts";
 import { Lane } from "./lib/lane.ts";
+import { isUnit } from "./lib/vector.ts";
 import type { Match } from "./match/match.ts";
 import { matchOf } from "./match/matching.ts";
 import type { Threshold } from "./match/threshold.ts";

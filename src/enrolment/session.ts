@@ -1,7 +1,8 @@
 /** Guided enrolment at a camera: a reducer that collects a few good, different shots of one person. */
-import { cosineOf } from "../lib/vector.ts";
+
 import type { QualityReason } from "../face/face.ts";
 import type { CameraId, MonotonicMs } from "../lib/brand.ts";
+import { cosineOf } from "../lib/vector.ts";
 import {
   type FaceShot,
   judgeShot,

@@ -1,10 +1,11 @@
 /** Whether one picture of one face may become a template. Shared by guided enrolment and by images sent in. */
-import { cosineOf, isUnit } from "../lib/vector.ts";
+
 import type { QualityMeasures, QualityReason } from "../face/face.ts";
 import { type QualityLimits, reasonsAgainst } from "../face/quality.ts";
 import type { Candidate } from "../gallery/index-port.ts";
 import type { IdentityId, SpaceId } from "../lib/brand.ts";
 import { Fault } from "../lib/fault.ts";
+import { cosineOf, isUnit } from "../lib/vector.ts";
 import type { Threshold } from "../match/threshold.ts";
 import type { SourceCrop } from "../observation/messages.ts";
 import type { EnrolmentOptions } from "./options.ts";

@@ -13,7 +13,10 @@ export const IdentityFields = z.strictObject({
   validFrom: instant.optional(),
   validUntil: instant.optional(),
   enabled: z.boolean().default(true),
-  metadata: z.record(z.string().max(64), z.string().max(500)).refine((value) => Object.keys(value).length <= 32, "at most 32 entries").default({}),
+  metadata: z
+    .record(z.string().max(64), z.string().max(500))
+    .refine((value) => Object.keys(value).length <= 32, "at most 32 entries")
+    .default({}),
 });
 export type IdentityFields = z.infer<typeof IdentityFields>;
 

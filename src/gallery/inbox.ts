@@ -25,7 +25,15 @@ export interface CommandInbox {
    * Checks id and number, runs `effect` and stores its answer, in one durable transaction. When `effect`
    * throws, nothing is stored. Gallery changes reach the listeners before this returns.
    */
-  readonly commitCommand: (stamp: CommandStamp, effect: (tx: RecordTransaction) => Answer) => CommandOutcome;
+  readonly commitCommand: (
+    stamp: CommandStamp,
+    effect: (tx: RecordTransaction) => Answer,
+  ) => CommandOutcome;
   /** Replaces the stored answer of a long command by its final one, with the effect that ends it. */
-  readonly finishCommand: (kid: string, id: string, at: EpochMs, effect: (tx: RecordTransaction) => Answer) => Answer;
+  readonly finishCommand: (
+    kid: string,
+    id: string,
+    at: EpochMs,
+    effect: (tx: RecordTransaction) => Answer,
+  ) => Answer;
 }

@@ -31,7 +31,9 @@ export interface Neighbour {
 export interface EmbeddingIndex extends AsyncDisposable {
   readonly kind: "exact" | "hnsw";
   readonly dimension: number;
-  readonly add: (entries: readonly { readonly slot: number; readonly vector: Float32Array }[]) => Promise<void>;
+  readonly add: (
+    entries: readonly { readonly slot: number; readonly vector: Float32Array }[],
+  ) => Promise<void>;
   readonly remove: (slots: readonly number[]) => Promise<void>;
   readonly search: (vector: Float32Array, k: number) => Promise<readonly Neighbour[]>;
   readonly count: () => Promise<number>;

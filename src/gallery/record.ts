@@ -14,7 +14,10 @@ export interface NewTemplate {
   readonly spaceId: SpaceId;
   readonly vector: Float32Array;
   /** PNG and its landmarks in pixels of that PNG; absent when the site keeps no crops. */
-  readonly sourceCrop?: { readonly png: Uint8Array; readonly landmarks: readonly { readonly x: number; readonly y: number }[] };
+  readonly sourceCrop?: {
+    readonly png: Uint8Array;
+    readonly landmarks: readonly { readonly x: number; readonly y: number }[];
+  };
 }
 
 /** What changed, for whoever keeps a copy in memory. Delivered after the commit, before the answer. */
@@ -29,11 +32,19 @@ export interface RecordTransaction {
   readonly putIdentity: (fields: IdentityFields, at: EpochMs) => Identity;
   readonly setEnabled: (id: IdentityId, enabled: boolean, at: EpochMs) => Identity | undefined;
   /** @returns undefined when nobody has that id; throws a Fault `template_limit` beyond the per-identity cap */
-  readonly addTemplates: (id: IdentityId, templates: readonly NewTemplate[], at: EpochMs) => readonly StoredTemplate[] | undefined;
+  readonly addTemplates: (
+    id: IdentityId,
+    templates: readonly NewTemplate[],
+    at: EpochMs,
+  ) => readonly StoredTemplate[] | undefined;
   /** Destroys the identity's key, templates and crops. @returns false when nobody has that id */
   readonly eraseIdentity: (id: IdentityId, at: EpochMs) => boolean;
   /** Appends to the reliable feed. `body` becomes JSON. @returns its seq */
-  readonly appendEvent: (type: string, body: Readonly<Record<string, unknown>>, at: EpochMs) => number;
+  readonly appendEvent: (
+    type: string,
+    body: Readonly<Record<string, unknown>>,
+    at: EpochMs,
+  ) => number;
 }
 
 /** Reads outside transactions. */

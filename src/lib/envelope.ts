@@ -24,7 +24,10 @@ export const CommandPayload = z.strictObject({
   /** Chosen by the sender, unique per command: a known id gets its stored answer and no second effect. */
   id: z.string().regex(/^[A-Za-z0-9_-]{8,64}$/),
   /** Must equal the topic's, e.g. `identity/put`. */
-  cmd: z.string().regex(/^[a-z]+(\/[a-z-]+)*$/).max(64),
+  cmd: z
+    .string()
+    .regex(/^[a-z]+(\/[a-z-]+)*$/)
+    .max(64),
   args: z.unknown(),
   /** `<site>/<device>`. */
   aud: z.string().max(129),
@@ -63,4 +66,11 @@ export type RefusalCode = (typeof REFUSAL_CODES)[number];
 
 export type Answer =
   | { readonly ok: true; readonly data?: unknown; readonly progress?: unknown }
-  | { readonly ok: false; readonly error: { readonly code: string; readonly message: string; readonly reasons?: readonly string[] } };
+  | {
+      readonly ok: false;
+      readonly error: {
+        readonly code: string;
+        readonly message: string;
+        readonly reasons?: readonly string[];
+      };
+    };

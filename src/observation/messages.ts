@@ -12,8 +12,12 @@ export const IPC_VERSION = 1;
 
 const finite = z.number();
 const bytes = (maxBytes: number) =>
-  z.instanceof(Uint8Array).refine((value) => value.byteLength <= maxBytes, `at most ${maxBytes} bytes`);
-const floats = z.instanceof(Float32Array).refine((value) => value.length <= 4096, "at most 4096 values");
+  z
+    .instanceof(Uint8Array)
+    .refine((value) => value.byteLength <= maxBytes, `at most ${maxBytes} bytes`);
+const floats = z
+  .instanceof(Float32Array)
+  .refine((value) => value.length <= 4096, "at most 4096 values");
 const point = z.strictObject({ x: finite, y: finite });
 const requestId = z.int().nonnegative();
 
@@ -150,9 +154,19 @@ export const FromVision = z.discriminatedUnion("kind", [
   StreamHeaderMessage,
   answer("load-pack", PackLoaded),
   answer("analyse-image", ImageAnalysis),
-  answer("embed-crops", z.strictObject({ spaceId: SpaceIdSchema, embeddings: z.array(floats).max(64) })),
+  answer(
+    "embed-crops",
+    z.strictObject({ spaceId: SpaceIdSchema, embeddings: z.array(floats).max(64) }),
+  ),
   answer("snapshot", z.strictObject({ jpeg: bytes(4 * 1024 * 1024), capturedAt })),
-  answer("ping", z.strictObject({ version: z.literal(IPC_VERSION), rssBytes: z.int().nonnegative(), progress: z.int().nonnegative() })),
+  answer(
+    "ping",
+    z.strictObject({
+      version: z.literal(IPC_VERSION),
+      rssBytes: z.int().nonnegative(),
+      progress: z.int().nonnegative(),
+    }),
+  ),
 ]);
 export type FromVision = z.infer<typeof FromVision>;
 
@@ -168,37 +182,97 @@ export interface AttachMessage {
 
 /** Requests to vision. `attach` carries the decoder's frame socket as the IPC handle. */
 export type ToVision =
-  | { readonly kind: "load-pack"; readonly requestId: number; readonly directory: string; readonly options: VisionOptions }
+  | {
+      readonly kind: "load-pack";
+      readonly requestId: number;
+      readonly directory: string;
+      readonly options: VisionOptions;
+    }
   | AttachMessage
   | { readonly kind: "detach"; readonly cameraId: CameraId }
   | { readonly kind: "collect"; readonly cameraId: CameraId; readonly active: boolean }
-  | { readonly kind: "analyse-image"; readonly requestId: number; readonly image: Uint8Array; readonly maxFaces: number }
-  | { readonly kind: "embed-crops"; readonly requestId: number; readonly crops: readonly SourceCrop[] }
+  | {
+      readonly kind: "analyse-image";
+      readonly requestId: number;
+      readonly image: Uint8Array;
+      readonly maxFaces: number;
+    }
+  | {
+      readonly kind: "embed-crops";
+      readonly requestId: number;
+      readonly crops: readonly SourceCrop[];
+    }
   | { readonly kind: "snapshot"; readonly requestId: number; readonly cameraId: CameraId }
   | { readonly kind: "ping"; readonly requestId: number };
 
 const limits = (what: string) =>
   z.strictObject({
-    eyeDistanceMinPx: z.number().min(0).meta({ description: `${what}: least distance between the eyes, px` }),
-    sharpnessMin: z.number().min(0).meta({ description: `${what}: least variance of the Laplacian on the aligned crop` }),
+    eyeDistanceMinPx: z
+      .number()
+      .min(0)
+      .meta({ description: `${what}: least distance between the eyes, px` }),
+    sharpnessMin: z
+      .number()
+      .min(0)
+      .meta({ description: `${what}: least variance of the Laplacian on the aligned crop` }),
     brightnessMin: z.number().min(0).max(255),
     brightnessMax: z.number().min(0).max(255),
     yawMax: z.number().min(0).max(1).meta({ description: "0 frontal, 1 profile" }),
     pitchMax: z.number().min(0).max(1),
-    insideShareMin: z.number().min(0).max(1).meta({ description: "share of the box inside the frame" }),
+    insideShareMin: z
+      .number()
+      .min(0)
+      .max(1)
+      .meta({ description: "share of the box inside the frame" }),
   });
 export type QualityLimits = z.infer<ReturnType<typeof limits>>;
 
 /** Options of the vision process: part of the configuration file, sent with `load-pack`. */
 export const VisionOptions = z.strictObject({
-  providers: z.array(Provider).min(1).default(["tensorrt", "cuda", "cpu"]).meta({ description: "tried in this order" }),
-  requireProvider: Provider.optional().meta({ description: "refuse to start on any other; without it a fallback is a degraded state" }),
-  threads: z.int().min(0).max(64).default(0).meta({ description: "threads of one model run; 0 = cores − 1, but both of two cores" }),
-  detectorSizePx: z.int().min(160).max(1920).default(640).meta({ description: "longer side of the detector's input, multiple of 32" }),
-  embeddingsPerSecond: z.number().positive().max(1000).default(30).meta({ description: "total over all cameras, shared fairly" }),
-  quorumFrames: z.int().min(1).max(50).default(3).meta({ description: "every usable frame is embedded until this many were; then only better shots" }),
-  refreshMs: z.int().min(100).default(400).meta({ description: "after the quorum, a track is embedded again at least this often" }),
-  trackLostMs: z.int().min(100).default(1500).meta({ description: "a track ends when its face was not seen for this long" }),
+  providers: z
+    .array(Provider)
+    .min(1)
+    .default(["tensorrt", "cuda", "cpu"])
+    .meta({ description: "tried in this order" }),
+  requireProvider: Provider.optional().meta({
+    description: "refuse to start on any other; without it a fallback is a degraded state",
+  }),
+  threads: z
+    .int()
+    .min(0)
+    .max(64)
+    .default(0)
+    .meta({ description: "threads of one model run; 0 = cores − 1, but both of two cores" }),
+  detectorSizePx: z
+    .int()
+    .min(160)
+    .max(1920)
+    .default(640)
+    .meta({ description: "longer side of the detector's input, multiple of 32" }),
+  embeddingsPerSecond: z
+    .number()
+    .positive()
+    .max(1000)
+    .default(30)
+    .meta({ description: "total over all cameras, shared fairly" }),
+  quorumFrames: z
+    .int()
+    .min(1)
+    .max(50)
+    .default(3)
+    .meta({
+      description: "every usable frame is embedded until this many were; then only better shots",
+    }),
+  refreshMs: z
+    .int()
+    .min(100)
+    .default(400)
+    .meta({ description: "after the quorum, a track is embedded again at least this often" }),
+  trackLostMs: z
+    .int()
+    .min(100)
+    .default(1500)
+    .meta({ description: "a track ends when its face was not seen for this long" }),
   frameAgeMaxMs: z.int().min(50).default(500).meta({ description: "older frames are dropped" }),
   /** Hands over cosine gate: a track whose face stops looking like itself is split. */
   trackCosineMin: z.number().min(-1).max(1).default(0.3),

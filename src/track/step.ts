@@ -1,10 +1,11 @@
 /** Tracks from frame to frame: association, constant-velocity motion, and the split by embedding. */
-import { cosineOf, normalised } from "../lib/vector.ts";
+
 import type { Face } from "../face/face.ts";
 import type { Box, CapturedAt } from "../frame/frame.ts";
 import { centre } from "../frame/geometry.ts";
 import { assert } from "../lib/assert.ts";
 import type { TrackId } from "../lib/brand.ts";
+import { cosineOf, normalised } from "../lib/vector.ts";
 import { associate } from "./associate.ts";
 import type { Track } from "./track.ts";
 

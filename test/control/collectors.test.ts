@@ -6,9 +6,17 @@ import type { ObserveMessage } from "../../src/observation/messages.ts";
 
 const hall = "hall" as CameraId;
 const seen = (cameraId: CameraId): ObserveMessage =>
-  ({ cameraId, spaceId: "s", observations: [], capturedAt: { monotonicMs: 5, epochMs: 6 } }) as unknown as ObserveMessage;
+  ({
+    cameraId,
+    spaceId: "s",
+    observations: [],
+    capturedAt: { monotonicMs: 5, epochMs: 6 },
+  }) as unknown as ObserveMessage;
 
-function collectors(): { readonly asked: (readonly [CameraId, boolean])[]; readonly them: Collectors } {
+function collectors(): {
+  readonly asked: (readonly [CameraId, boolean])[];
+  readonly them: Collectors;
+} {
   const asked: [CameraId, boolean][] = [];
   return { asked, them: new Collectors((cameraId, active) => asked.push([cameraId, active])) };
 }
@@ -21,7 +29,10 @@ test("vision is asked once for the first listener and told to stop after the las
   first();
   assert.deepEqual(asked, [[hall, true]]);
   second();
-  assert.deepEqual(asked, [[hall, true], [hall, false]]);
+  assert.deepEqual(asked, [
+    [hall, true],
+    [hall, false],
+  ]);
 });
 
 test("frames reach the listeners of their camera only", () => {
@@ -37,5 +48,8 @@ test("a new vision process is asked again for what still runs", () => {
   const { asked, them } = collectors();
   them.collect(hall, () => undefined);
   them.visionBack();
-  assert.deepEqual(asked, [[hall, true], [hall, true]]);
+  assert.deepEqual(asked, [
+    [hall, true],
+    [hall, true],
+  ]);
 });

@@ -12,9 +12,18 @@ const rules = AccessRules.parse({ doors: [{ id: "front", cameras: ["hall"] }] })
 function doors(lockdown = false) {
   const clock = new SimulatedClock();
   const said: string[] = [];
-  const states = new DoorStates({ clock, mode: () => (lockdown ? "lockdown" : "normal"), publish: (_, state) => said.push(state) });
+  const states = new DoorStates({
+    clock,
+    mode: () => (lockdown ? "lockdown" : "normal"),
+    publish: (_, state) => said.push(state),
+  });
   const grant = (id: string, forMs: number): Decision =>
-    ({ id, doorId: front, outcome: "grant", expiresAt: clock.epochMs() + forMs }) as unknown as Decision;
+    ({
+      id,
+      doorId: front,
+      outcome: "grant",
+      expiresAt: clock.epochMs() + forMs,
+    }) as unknown as Decision;
   return { clock, said, states, grant, signal: new AbortController().signal };
 }
 

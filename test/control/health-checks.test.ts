@@ -1,11 +1,21 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { CameraState } from "../../src/camera/camera-state.ts";
-import { healthChecks, type HealthSources } from "../../src/control/health-checks.ts";
+import { type HealthSources, healthChecks } from "../../src/control/health-checks.ts";
 import type { CameraId, EpochMs } from "../../src/lib/brand.ts";
 
-const camera = (status: CameraState["status"], frameAgeMs?: number): CameraState =>
-  ({ id: "hall" as CameraId, status, since: 0 as EpochMs, fps: 10, reconnects: 0, stalls: 0, frozen: 0, drifts: 0, overshoots: 0, ...(frameAgeMs === undefined ? {} : { frameAgeMs }) });
+const camera = (status: CameraState["status"], frameAgeMs?: number): CameraState => ({
+  id: "hall" as CameraId,
+  status,
+  since: 0 as EpochMs,
+  fps: 10,
+  reconnects: 0,
+  stalls: 0,
+  frozen: 0,
+  drifts: 0,
+  overshoots: 0,
+  ...(frameAgeMs === undefined ? {} : { frameAgeMs }),
+});
 
 async function failing(changes: Partial<HealthSources>): Promise<readonly string[]> {
   const well: HealthSources = {
@@ -41,11 +51,18 @@ test("a store that cannot commit, a gallery that cannot search and a mute vision
 });
 
 test("vision in backoff is a known state, and nobody blames the cameras meanwhile", async () => {
-  const away = { visionState: () => "backoff" as const, pingVision: async () => broken(), cameras: () => [camera("online", 60_000)] };
+  const away = {
+    visionState: () => "backoff" as const,
+    pingVision: async () => broken(),
+    cameras: () => [camera("online", 60_000)],
+  };
   assert.deepEqual(await failing(away), []);
 });
 
 test("an offline camera is fine; one that claims to be online without frames is not", async () => {
-  assert.deepEqual(await failing({ cameras: () => [camera("offline", 60_000), camera("starting")] }), []);
+  assert.deepEqual(
+    await failing({ cameras: () => [camera("offline", 60_000), camera("starting")] }),
+    [],
+  );
   assert.deepEqual(await failing({ cameras: () => [camera("online", 60_000)] }), ["cameras"]);
 });

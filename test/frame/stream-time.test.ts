@@ -71,7 +71,9 @@ test("a delay that stays is followed at the given rate, a burst of old frames st
   const burst = new StreamTime(undefined, 0.05);
   burst.lateness(0, 1000);
   // Three seconds of silence, then all that waited at once.
-  const latenesses = Array.from({ length: 30 }, (_, index) => burst.lateness((index + 1) * 100, 4000));
+  const latenesses = Array.from({ length: 30 }, (_, index) =>
+    burst.lateness((index + 1) * 100, 4000),
+  );
   assert.ok((latenesses[0] ?? 0) > 2700);
   assert.ok((latenesses[14] ?? 0) > 1300);
   assert.ok((latenesses[29] ?? 0) < 1);

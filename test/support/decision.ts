@@ -3,7 +3,6 @@ import type { Decision } from "../../src/decision/decision.ts";
 import type { DecisionLedger } from "../../src/decision/ledger.ts";
 import { DecisionOptions } from "../../src/decision/options.ts";
 import { AccessRules } from "../../src/decision/rules.ts";
-import { cosineOf } from "../../src/lib/vector.ts";
 import type { QualityMeasures, QualityReason } from "../../src/face/face.ts";
 import type { Identity } from "../../src/gallery/identity.ts";
 import type { Candidate, Gallery } from "../../src/gallery/index-port.ts";
@@ -18,6 +17,7 @@ import {
   type TemplateId,
   type TrackId,
 } from "../../src/lib/brand.ts";
+import { cosineOf } from "../../src/lib/vector.ts";
 import type { Match } from "../../src/match/match.ts";
 import type { Observation, ObserveMessage } from "../../src/observation/messages.ts";
 

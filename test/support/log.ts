@@ -16,11 +16,16 @@ export class RecordingLog implements Log {
     this.#fields = fields;
   }
 
-  readonly error = (fields: LogFields, message: string): void => this.#write("error", fields, message);
-  readonly warn = (fields: LogFields, message: string): void => this.#write("warn", fields, message);
-  readonly info = (fields: LogFields, message: string): void => this.#write("info", fields, message);
-  readonly debug = (fields: LogFields, message: string): void => this.#write("debug", fields, message);
-  readonly child = (fields: LogFields): Log => new RecordingLog(this.entries, { ...this.#fields, ...fields });
+  readonly error = (fields: LogFields, message: string): void =>
+    this.#write("error", fields, message);
+  readonly warn = (fields: LogFields, message: string): void =>
+    this.#write("warn", fields, message);
+  readonly info = (fields: LogFields, message: string): void =>
+    this.#write("info", fields, message);
+  readonly debug = (fields: LogFields, message: string): void =>
+    this.#write("debug", fields, message);
+  readonly child = (fields: LogFields): Log =>
+    new RecordingLog(this.entries, { ...this.#fields, ...fields });
 
   #write(level: LogEntry["level"], fields: LogFields, message: string): void {
     this.entries.push({ level, fields: { ...this.#fields, ...fields }, message });
