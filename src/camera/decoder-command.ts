@@ -33,9 +33,9 @@ export function decoderCommand(
     : ffmpeg("software", options, socketPath);
 }
 
-/** A silent camera ends the decoder before the stall rule has to: no frames are noticed within `stallMs` either way. */
+/** Later than the stall rule: a decoder that gives up flushes what it held back, and that would look like progress. */
 function ioTimeoutMs(options: Picture): number {
-  return Math.max(500, Math.round(options.stallMs * 0.9));
+  return options.stallMs + 1500;
 }
 
 function ffmpeg(

@@ -28,7 +28,7 @@ test("the list that ffmpeg reads carries URL and options, quoted", () => {
     "ffconcat version 1.0",
     "file 'rtsp://keeper:it'\\''s%20me@10.0.0.5/live?token=t0p'",
     "option rtsp_transport udp",
-    "option timeout 1800000",
+    "option timeout 3500000",
   ]);
 });
 
@@ -63,7 +63,7 @@ test("vaapi decodes and scales on the card; jetson is GStreamer for cameras and 
     heightPx: 720,
     fps: 8,
     transport: "tcp",
-    timeoutMs: 4500,
+    timeoutMs: 6500,
     hardware: "jetson",
   });
   assert.equal(decoderCommand("jetson", options({ url: "file:/a.mp4" }), "/s").program, "ffmpeg");
