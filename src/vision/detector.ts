@@ -50,14 +50,19 @@ export async function openDetector(
   const { spec } = options;
   const sizePx = Math.min(options.sizePx, spec.preprocessing.widthPx, spec.preprocessing.heightPx);
   const sessions = new Map<string, ModelSession>();
-  const sessionFor = async (width: number, height: number): Promise<ModelSession> => {
+  const sessionFor = async (
+    width: number,
+    height: number,
+    isSeldom = false,
+  ): Promise<ModelSession> => {
     const key = `${width}x${height}`;
     const known = sessions.get(key);
     if (known !== undefined) return known;
     const { model, provider, threads } = options;
+    const inputShape = [1, 3, height, width] as const;
     const opened = await ModelSession.open(
       runtime,
-      { model, inputName: spec.input, inputShape: [1, 3, height, width], provider, threads },
+      { model, inputName: spec.input, inputShape, provider, threads, isSeldom },
       OUTPUTS,
     );
     fillBlack(opened.input, spec.preprocessing);
@@ -78,7 +83,9 @@ export async function openDetector(
       const side =
         Math.max(letter.inputWidthPx, letter.inputHeightPx) <= smallSide ? smallSide : squareSide;
       const width = isFitted ? letter.inputWidthPx : side;
-      const session = await sessionFor(width, isFitted ? letter.inputHeightPx : side);
+      // Enrolment asks once in a while; its large picture must not keep tens of megabytes for that.
+      const isSeldom = form === "square";
+      const session = await sessionFor(width, isFitted ? letter.inputHeightPx : side, isSeldom);
       const { scaledWidthPx, scaledHeightPx } = letter;
       // The square shape serves pictures of all sizes: what an earlier one left beside this one must go.
       if (!isFitted) fillBlack(session.input, spec.preprocessing);

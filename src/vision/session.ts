@@ -38,6 +38,8 @@ export interface ModelOptions {
   readonly inputShape: readonly [number, 3, number, number];
   readonly provider: Provider;
   readonly threads: number;
+  /** Gives its working memory back after each run, for sessions that run seldom; slower. */
+  readonly isSeldom?: boolean;
 }
 
 export class ModelSession {
@@ -72,7 +74,7 @@ export class ModelSession {
       interOpNumThreads: 1,
       executionMode: "sequential",
       graphOptimizationLevel: "all",
-      enableCpuMemArena: true,
+      enableCpuMemArena: options.isSeldom !== true,
       logSeverityLevel: 4,
       // A spinning pool would take the other core between frames.
       extra: { session: { intra_op: { allow_spinning: "0" } } },
