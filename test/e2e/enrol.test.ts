@@ -12,6 +12,7 @@ import {
 } from "../support/people.ts";
 import {
   GROUP,
+  PATIENT,
   reasons,
   type Site,
   said,
@@ -35,7 +36,7 @@ describe("enrol, grant, disable, erase", { skip, concurrency: 1 }, () => {
   before(async () => {
     visit = await visitClip(THREE_PEOPLE);
     // A standing denial is said again soon; a grant holds for its visit anyway.
-    site = await startSite({ config: { decision: { coolDownMs: COOL_DOWN_MS } } });
+    site = await startSite({ config: { decision: { ...PATIENT, coolDownMs: COOL_DOWN_MS } } });
   });
   after(async () => {
     if (site !== undefined) showLatencies(site);

@@ -1,7 +1,7 @@
 /** The daemon as a real child process: its log, its children, its end. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { appendFileSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { monotonicNow } from "./tap.ts";
 
@@ -15,7 +15,10 @@ export class Daemon {
   readonly #exited: Promise<unknown>;
   #output = "";
 
-  /** @param env is all that the process gets, beside what every program needs */
+  /**
+   * @param env is all that the process gets, beside what every program needs. With $OSTIARY_E2E_LOG the
+   *   log is also appended to that file
+   */
   constructor(configFile: string, env: Readonly<Record<string, string>> = {}) {
     this.#child = spawn(
       process.execPath,
@@ -26,7 +29,9 @@ export class Daemon {
         env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...env },
       },
     );
+    const copy = process.env["OSTIARY_E2E_LOG"];
     const keep = (chunk: Buffer): void => {
+      if (copy !== undefined) appendFileSync(copy, chunk);
       this.#output = (this.#output + chunk.toString("utf8")).slice(-KEPT_BYTES);
     };
     this.#child.stdout?.on("data", keep);

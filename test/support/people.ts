@@ -51,13 +51,21 @@ export interface VisitOptions {
   readonly filter?: string;
   /** Begins so far into the recording, s; 0 unless told. */
   readonly fromSeconds?: number;
+  /** Ends so far into the recording, s; at its end unless told. */
+  readonly untilSeconds?: number;
 }
 
 /** The recording once, from its first picture to its last. */
 export function visitClip(recording: string, options: VisitOptions = {}): Promise<string> {
-  const { slower = 1.5, holdSeconds = 1.5, filter = "null", fromSeconds = 0 } = options;
+  const {
+    slower = 1.5,
+    holdSeconds = 1.5,
+    filter = "null",
+    fromSeconds = 0,
+    untilSeconds = 60,
+  } = options;
   const graph = [
-    `[0:v]trim=start=${fromSeconds},setpts=${slower}*(PTS-STARTPTS),fps=${FPS},${SCALE}`,
+    `[0:v]trim=${fromSeconds}:${untilSeconds},setpts=${slower}*(PTS-STARTPTS),fps=${FPS},${SCALE}`,
     `tpad=stop_mode=clone:stop_duration=${holdSeconds}`,
     // Noise, as every sensor has it: a held picture is no frozen camera.
     `noise=alls=4:allf=t,${filter},scale=${WIDTH}:${HEIGHT},setsar=1,format=yuv420p[out]`,
