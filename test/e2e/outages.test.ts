@@ -5,7 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { descendantsOf } from "../support/daemon.ts";
 import { withoutModels } from "../support/models.ts";
 import { THREE_PEOPLE, visitClip } from "../support/people.ts";
-import { type Proxy, startProxy } from "../support/proxy.ts";
+import { startProxy } from "../support/proxy.ts";
 import { BASE, reasons, type Site, said, startSite } from "../support/site.ts";
 import { monotonicNow, Tap, until } from "../support/tap.ts";
 
@@ -21,7 +21,7 @@ const SLACK_MS = 1500;
 
 describe("outages", { skip, concurrency: 1 }, () => {
   let site: Site;
-  let proxy: Proxy;
+  let proxy: Awaited<ReturnType<typeof startProxy>>;
   let visit: string;
 
   before(async () => {
