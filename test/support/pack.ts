@@ -1,4 +1,4 @@
-/** Packs for tests, built once per machine from the models in OSTIARY_SHARED. */
+/** The pack for tests, built once per machine from the models in OSTIARY_SHARED. */
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { Pack } from "../../src/embedding/pack.ts";
-import { MOBILEFACENET, RETAIL_0095, YUNET } from "./models.ts";
+import { RETAIL_0095, YUNET } from "./models.ts";
 
 export interface BuiltPack {
   readonly directory: string;
@@ -27,11 +27,6 @@ const MAKERS = [
 /** YuNet 2023mar and face-reidentification-retail-0095 (256 numbers). */
 export function referencePack(): BuiltPack {
   return built("reference", RETAIL_0095);
-}
-
-/** The same detector with MobileFaceNet (128 numbers): another space. */
-export function otherPack(): BuiltPack {
-  return built("other", MOBILEFACENET);
 }
 
 function built(id: string, embedderFile: string): BuiltPack {
