@@ -255,14 +255,9 @@ export const VisionOptions = z.strictObject({
     .max(1000)
     .default(30)
     .meta({ description: "total over all cameras, shared fairly" }),
-  quorumFrames: z
-    .int()
-    .min(1)
-    .max(50)
-    .default(3)
-    .meta({
-      description: "every usable frame is embedded until this many were; then only better shots",
-    }),
+  quorumFrames: z.int().min(1).max(50).default(3).meta({
+    description: "every usable frame is embedded until this many were; then only better shots",
+  }),
   refreshMs: z
     .int()
     .min(100)
