@@ -65,11 +65,12 @@ function footprintOf(transform: Affine): Box | undefined {
 
 function statisticsOf(cv: OpenCv, crop: Mat): CropStatistics {
   const grey = crop.cvtColor(COLOR_BGR2GRAY);
-  const deviation = cv.meanStdDev(grey.laplacian(CV_32F)).stddev.getData().readDoubleLE(0);
-  return {
-    sharpness: deviation * deviation,
-    brightness: cv.meanStdDev(grey).mean.getData().readDoubleLE(0),
-  };
+  const edges = grey.laplacian(CV_32F);
+  const deviation = cv.meanStdDev(edges).stddev.getData().readDoubleLE(0);
+  const brightness = cv.meanStdDev(grey).mean.getData().readDoubleLE(0);
+  edges.release();
+  grey.release();
+  return { sharpness: deviation * deviation, brightness };
 }
 
 /** Lossless, and large enough that the aligned crop can be made from it again, pixel for pixel. */

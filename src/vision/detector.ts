@@ -13,6 +13,7 @@ import {
   toFramePoint,
 } from "../frame/letterbox.ts";
 import type { Provider } from "../observation/messages.ts";
+import { discard } from "./discard.ts";
 import type { Picture } from "./picture.ts";
 import { type loadRuntime, ModelSession } from "./session.ts";
 
@@ -89,14 +90,9 @@ export async function openDetector(
       const { scaledWidthPx, scaledHeightPx } = letter;
       // The square shape serves pictures of all sizes: what an earlier one left beside this one must go.
       if (!isFitted) fillBlack(session.input, spec.preprocessing);
-      writePlanes(
-        picture.scaled(scaledWidthPx, scaledHeightPx),
-        scaledWidthPx,
-        scaledHeightPx,
-        session.input,
-        width,
-        spec.preprocessing,
-      );
+      const planes = picture.scaled(scaledWidthPx, scaledHeightPx);
+      writePlanes(planes, scaledWidthPx, scaledHeightPx, session.input, width, spec.preprocessing);
+      for (const plane of planes) discard(plane);
       const found = await session.run((output) =>
         decodeFaces(
           STRIDES.map((stride) => strideOutput(stride, output)),

@@ -6,6 +6,7 @@ import { CROP_SIZE_PX } from "../face/align.ts";
 import { Fault } from "../lib/fault.ts";
 import { normalised } from "../lib/vector.ts";
 import type { Provider } from "../observation/messages.ts";
+import { discard } from "./discard.ts";
 import { INTER_LINEAR, type Mat } from "./opencv.ts";
 import { type loadRuntime, ModelSession } from "./session.ts";
 
@@ -38,7 +39,10 @@ export async function openEmbedder(
         widthPx === CROP_SIZE_PX && heightPx === CROP_SIZE_PX
           ? crop
           : crop.resize(heightPx, widthPx, 0, 0, INTER_LINEAR);
-      writeNchw(sized.getData(), widthPx, heightPx, session.input, widthPx, spec.preprocessing);
+      const bytes = sized.getData();
+      writeNchw(bytes, widthPx, heightPx, session.input, widthPx, spec.preprocessing);
+      discard(bytes);
+      if (sized !== crop) sized.release();
       return session.run((output) => {
         const raw = output(spec.output);
         if (raw.length === spec.dimension) return normalised(raw);

@@ -1,6 +1,7 @@
 /** A picture as the models need it: scaled whole, or a region at full size; never converted twice. */
 import type { Box } from "../frame/frame.ts";
 import { assert } from "../lib/assert.ts";
+import { discard } from "./discard.ts";
 import {
   asBuffer,
   COLOR_YUV2BGR_NV12,
@@ -24,7 +25,7 @@ export interface Region {
 export interface Picture {
   readonly widthPx: number;
   readonly heightPx: number;
-  /** Blue, green and red plane of the whole picture at another size. Both sides even. */
+  /** Blue, green and red plane of the whole picture at another size, the caller's own. Both sides even. */
   readonly scaled: (widthPx: number, heightPx: number) => readonly Uint8Array[];
   /** BGR at full size. The region comes from {@link regionAround}. */
   readonly region: (region: Region) => Mat;
@@ -84,14 +85,17 @@ export function nv12Picture(
       widthPx / 2,
       CV_8UC2,
     );
-    const small = Buffer.concat([
+    const planes = [
       taken(luma.resize(height, width, 0, 0, interpolationFor(widthPx, width))),
       // Two interleaved channels have no fast path but this one, and a detector hardly sees colour.
       taken(chroma.resize(height / 2, width / 2, 0, 0, INTER_NEAREST)),
-    ]);
+    ];
     luma.release();
     chroma.release();
-    return toBgr(small, width, height);
+    const small = Buffer.concat(planes);
+    const bgr = toBgr(small, width, height);
+    for (const bytes of [...planes, small]) discard(bytes);
+    return bgr;
   };
   return {
     widthPx,
@@ -115,7 +119,9 @@ export function nv12Picture(
         const from = lumaBytes + (y / 2 + row) * widthPx + x;
         part.set(pixels.subarray(from, from + width), width * height + row * width);
       }
-      return toBgr(part, width, height);
+      const bgr = toBgr(part, width, height);
+      discard(part);
+      return bgr;
     },
   };
 }

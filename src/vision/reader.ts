@@ -11,6 +11,7 @@ import type {
   StreamHeaderMessage,
 } from "../observation/messages.ts";
 import { CameraWatch, COUNTERS } from "./camera-watch.ts";
+import { discard } from "./discard.ts";
 import { FrameSlots } from "./slots.ts";
 
 /** A decoder that was not told its size may send up to this. */
@@ -79,7 +80,11 @@ export class Reader {
     };
     this.#cameras.set(cameraId, camera);
     const sink = this.#sinkOf(cameraId, camera);
-    socket.on("data", (chunk) => camera.nut.push(chunk, sink));
+    socket.on("data", (chunk: Buffer) => {
+      // Not as a Buffer: its `slice` is a view, and what is kept of a chunk must not keep the chunk.
+      camera.nut.push(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength), sink);
+      discard(chunk);
+    });
     // The decoder's end is main's business; here the stream just stops.
     socket.on("error", () => undefined);
     socket.resume();

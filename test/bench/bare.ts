@@ -5,6 +5,7 @@ import { fillBlack, writeNchw, writePlanes } from "../../src/embedding/input.ts"
 import { ARCFACE_112, CROP_SIZE_PX, similarity } from "../../src/face/align.ts";
 import type { Face } from "../../src/face/face.ts";
 import { letterbox } from "../../src/frame/letterbox.ts";
+import { discard } from "../../src/vision/discard.ts";
 import type { Models } from "../../src/vision/models.ts";
 import {
   asBuffer,
@@ -54,7 +55,9 @@ export async function bareModels(directory: string, models: Models, picture: Pic
     writeDetector,
     detectorInput: `${inputWidthPx}×${inputHeightPx}`,
     embedderInput: `${widthPx}×${heightPx}`,
-    scale: () => picture.scaled(scaledWidthPx, scaledHeightPx),
+    scale: () => {
+      for (const plane of picture.scaled(scaledWidthPx, scaledHeightPx)) discard(plane);
+    },
   };
 }
 
