@@ -43,9 +43,9 @@ export function emptyClip(): Promise<string> {
 }
 
 export interface VisitOptions {
-  /** How much slower than the recording; 1.5 unless told. */
+  /** How much slower than the recording; 1.2 unless told. */
   readonly slower?: number;
-  /** Holds the last picture for so long, s; 1.5 unless told. */
+  /** Holds the last picture for so long, s; 1 unless told. */
   readonly holdSeconds?: number;
   /** Filters on the 1280×720 picture, e.g. `gblur=sigma=8`. */
   readonly filter?: string;
