@@ -50,6 +50,16 @@ const ENVIRONMENT = [
   "CUDA_CACHE_PATH",
 ];
 
+/**
+ * Two arenas: glibc would keep one per thread, and models allocate on all of them. Fixed bounds: left to
+ * itself it keeps what a model's largest buffers took once (20 MB). Other C libraries do not look at these.
+ */
+const MALLOC = {
+  MALLOC_ARENA_MAX: "2",
+  MALLOC_MMAP_THRESHOLD_: String(1024 * 1024),
+  MALLOC_TRIM_THRESHOLD_: String(4 * 1024 * 1024),
+};
+
 export class VisionLink {
   readonly #child: ChildProcess;
   readonly #listener: LinkListener;
@@ -79,8 +89,7 @@ export class VisionLink {
       serialization: "advanced",
       // Small nurseries: what is allocated per frame dies with it.
       execArgv: ["--max-semi-space-size=4"],
-      // Two arenas: glibc would keep one per thread, and models allocate on all of them.
-      env: { ...environment, MALLOC_ARENA_MAX: "2" },
+      env: { ...environment, ...MALLOC },
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
     this.#child.on("message", (message) => this.#received(message));
