@@ -60,7 +60,6 @@ const RELEASED_AT = epochMs(1_793_491_200_000);
 const CLOCK_TOLERANCE_MS = 60_000;
 /** How far a sender's clock may run ahead. */
 const SKEW_SECONDS = 30;
-const INDEX_REPORT_MS = 10_000;
 
 /** What touches the world. */
 interface Edges {
@@ -164,10 +163,7 @@ export class Appliance implements AsyncDisposable {
         onRefused: events.commandRefused,
       }),
     ];
-    const stopTimers = [
-      clock.every(config.mqtt.healthEveryMs, () => link.publishHealth(this.status())),
-      clock.every(INDEX_REPORT_MS, () => this.#reportGallery()),
-    ];
+    const stopReports = clock.every(config.mqtt.healthEveryMs, () => this.#reportHealth());
     events.started({
       version: this.#options.version,
       packId: this.#parts.pack.id,
@@ -180,7 +176,7 @@ export class Appliance implements AsyncDisposable {
       stop.addEventListener("abort", () => resolve(), { once: true });
     });
     notifier.stopping("stopping");
-    for (const end of stopTimers) end();
+    stopReports();
     // No new frames, then no new decisions, then goodbye to the broker.
     await Promise.allSettled([cameras[Symbol.asyncDispose](), ...loops.slice(0, 4)]);
     await link[Symbol.asyncDispose]();
@@ -389,8 +385,12 @@ export class Appliance implements AsyncDisposable {
     this.#deps.log.error({ cameraId, code: codeOf(fault) }, messageOf(fault));
   }
 
-  #reportGallery(): void {
-    const { gallery, events } = this.#parts;
+  /** The retained states carry frame rates and ages: they are renewed too. */
+  #reportHealth(): void {
+    const { link, cameras, gallery, events } = this.#parts;
+    link.publishHealth(this.status());
     events.galleryCounted(gallery.identityCount, gallery.templateCount);
+    for (const camera of cameras.states())
+      link.setRetained(`camera/${camera.id}/state`, cameraReport(camera));
   }
 }

@@ -56,7 +56,7 @@ export const DecisionOptions = z
     attemptsPerDoorPerMinuteMax: count(
       3,
       10_000,
-      150,
+      400,
       "the same over all tracks at one door in one minute, before the door pauses",
     ),
     attemptsPauseMs: milliseconds(1000, 60 * MINUTE_MS, 15_000, "how long such a pause lasts"),

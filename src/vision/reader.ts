@@ -129,6 +129,8 @@ export class Reader {
       capturedEpochMs: epochMs(at.epochMs - lateMs),
     });
     this.#events.onFrame(cameraId);
+    // The first frame is news: main need not wait a second to hear that the camera is back.
+    if (sequence === 0) this.#events.send(camera.watch.health(camera.nut.resyncs, at.monotonicMs));
     if (camera.reportedOriginMs === undefined) this.#reportHeader(cameraId, camera);
   }
 
