@@ -258,6 +258,7 @@ export class Appliance implements AsyncDisposable {
         frames: vision,
         onState: (state) => {
           link.setRetained(`camera/${state.id}/state`, cameraReport(state));
+          edges.events.cameraChanged(state.id, state.status);
           if (state.status === "offline") this.#cameraLost(state.id);
         },
       }),
@@ -387,9 +388,12 @@ export class Appliance implements AsyncDisposable {
 
   /** The retained states carry frame rates and ages: they are renewed too. */
   #reportHealth(): void {
-    const { link, cameras, gallery, events } = this.#parts;
+    const { link, cameras, gallery, events, clockTrust } = this.#parts;
     link.publishHealth(this.status());
-    events.galleryCounted(gallery.identityCount, gallery.templateCount);
+    const { identities, templates, recall } = gallery.stats();
+    const clockTrusted = clockTrust.trust.kind === "trusted";
+    const brokerConnected = link.connection.connected;
+    events.measured({ identities, templates, recall, clockTrusted, brokerConnected });
     for (const camera of cameras.states())
       link.setRetained(`camera/${camera.id}/state`, cameraReport(camera));
   }

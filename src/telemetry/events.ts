@@ -5,6 +5,16 @@ import type { CameraId } from "../lib/brand.ts";
 import type { Log } from "../lib/log.ts";
 import type { Metrics } from "./metrics.ts";
 
+/** What is true now, sampled. */
+export interface Figures {
+  readonly identities: number;
+  readonly templates: number;
+  /** Sampled recall of the index that serves against exact search; absent before the first sample. */
+  readonly recall: number | undefined;
+  readonly clockTrusted: boolean;
+  readonly brokerConnected: boolean;
+}
+
 export interface Events {
   readonly started: (facts: {
     readonly version: string;
@@ -14,10 +24,9 @@ export interface Events {
   }) => void;
   /** `latencyMs`: from the first usable frame's capture to now. */
   readonly decided: (decision: Decision, latencyMs: number | undefined) => void;
-  readonly cameraChanged: (cameraId: CameraId, state: string, reason?: string) => void;
-  readonly decoderRestarted: (cameraId: CameraId, reason: string) => void;
+  /** Counts; the camera logs its own changes. Saying the same state again changes nothing. */
+  readonly cameraChanged: (cameraId: CameraId, state: string) => void;
   readonly visionChanged: (state: string, reason?: string) => void;
-  readonly brokerChanged: (state: "online" | "offline", reason?: string) => void;
   readonly commandHandled: (
     command: string,
     code: string,
@@ -25,9 +34,7 @@ export interface Events {
     ms: number,
   ) => void;
   readonly commandRefused: (code: string) => void;
-  readonly galleryCounted: (identities: number, templates: number) => void;
-  readonly indexBuilt: (kind: string, templates: number, ms: number, recall?: number) => void;
-  readonly clockTrusted: (trusted: boolean, reason: string) => void;
+  readonly measured: (figures: Figures) => void;
   readonly healthChanged: (failing: readonly string[]) => void;
   readonly configReloaded: (applied: readonly string[], needRestart: readonly string[]) => void;
 }
@@ -49,10 +56,7 @@ export function createEvents(deps: EventDeps): Events {
   };
 }
 
-function doorEvents({
-  log,
-  metrics,
-}: EventDeps): Pick<Events, "decided" | "galleryCounted" | "indexBuilt"> {
+function doorEvents({ log, metrics }: EventDeps): Pick<Events, "decided"> {
   const decisions = metrics.counter(
     "ostiary_decisions_total",
     "decisions by door, outcome and reason",
@@ -64,16 +68,6 @@ function doorEvents({
     LATENCY_BUCKETS,
     ["door"],
   );
-  const identities = metrics.gauge("ostiary_gallery_identities_count", "enrolled people");
-  const templates = metrics.gauge("ostiary_gallery_templates_count", "stored templates");
-  const indexTime = metrics.gauge("ostiary_index_build_seconds", "time of the last build", [
-    "kind",
-  ]);
-  const recall = metrics.gauge(
-    "ostiary_index_recall_ratio",
-    "recall against exact search, sampled",
-    ["kind"],
-  );
   return {
     decided: (decision, latencyMs) => {
       decisions.add({ door: decision.doorId, outcome: decision.outcome, reason: decision.reason });
@@ -84,62 +78,29 @@ function doorEvents({
         "decided",
       );
     },
-    galleryCounted: (identityCount, templateCount) => {
-      identities.set({}, identityCount);
-      templates.set({}, templateCount);
-    },
-    indexBuilt: (kind, count, ms, sampled) => {
-      indexTime.set({ kind }, ms / 1000);
-      if (sampled !== undefined) recall.set({ kind }, sampled);
-      log.info({ kind, count, ms: Math.round(ms), recall: sampled }, "index generation built");
-    },
   };
 }
 
-function partEvents({
-  log,
-  metrics,
-}: EventDeps): Pick<
-  Events,
-  "cameraChanged" | "decoderRestarted" | "visionChanged" | "brokerChanged"
-> {
+function partEvents({ log, metrics }: EventDeps): Pick<Events, "cameraChanged" | "visionChanged"> {
   const cameras = metrics.counter("ostiary_camera_changes_total", "changes of a camera's state", [
     "camera",
     "state",
   ]);
-  const decoders = metrics.counter(
-    "ostiary_decoder_restarts_total",
-    "decoders replaced, by reason",
-    ["camera", "reason"],
-  );
   const vision = metrics.counter(
     "ostiary_vision_changes_total",
     "changes of the vision process's state",
     ["state"],
   );
-  const broker = metrics.counter(
-    "ostiary_broker_changes_total",
-    "broker connections made and lost",
-    ["state"],
-  );
+  const lastOf = new Map<CameraId, string>();
   return {
-    cameraChanged: (cameraId, state, reason) => {
+    cameraChanged: (cameraId, state) => {
+      if (lastOf.get(cameraId) === state) return;
+      lastOf.set(cameraId, state);
       cameras.add({ camera: cameraId, state });
-      const write = state === "online" ? log.info : log.warn;
-      write({ cameraId, state, reason }, "camera changed state");
-    },
-    decoderRestarted: (cameraId, reason) => {
-      decoders.add({ camera: cameraId, reason });
-      log.warn({ cameraId, reason }, "decoder replaced");
     },
     visionChanged: (state, reason) => {
       vision.add({ state });
       log.info({ state, reason }, "vision changed state");
-    },
-    brokerChanged: (state, reason) => {
-      broker.add({ state });
-      const write = state === "online" ? log.info : log.warn;
-      write({ state, reason }, "broker connection changed");
     },
   };
 }
@@ -180,14 +141,24 @@ function commandEvents({
 function deviceEvents({
   log,
   metrics,
-}: EventDeps): Pick<Events, "started" | "clockTrusted" | "healthChanged" | "configReloaded"> {
+}: EventDeps): Pick<Events, "started" | "measured" | "healthChanged" | "configReloaded"> {
   const trusted = metrics.gauge("ostiary_clock_trusted_info", "1 while the wall clock is trusted");
+  const connected = metrics.gauge("ostiary_broker_connected_info", "1 while the broker is reached");
+  const identities = metrics.gauge("ostiary_gallery_identities_count", "enrolled people");
+  const templates = metrics.gauge("ostiary_gallery_templates_count", "stored templates");
+  const recall = metrics.gauge(
+    "ostiary_index_recall_ratio",
+    "recall of the index against exact search, sampled",
+  );
   const unhealthy = metrics.gauge("ostiary_failing_checks_count", "health checks that fail now");
   return {
     started: (facts) => log.info({ ...facts, startMs: Math.round(facts.startMs) }, "started"),
-    clockTrusted: (isTrusted, reason) => {
-      trusted.set({}, isTrusted ? 1 : 0);
-      log.info({ trusted: isTrusted, reason }, "trust in the wall clock changed");
+    measured: (figures) => {
+      identities.set({}, figures.identities);
+      templates.set({}, figures.templates);
+      if (figures.recall !== undefined) recall.set({}, figures.recall);
+      trusted.set({}, figures.clockTrusted ? 1 : 0);
+      connected.set({}, figures.brokerConnected ? 1 : 0);
     },
     healthChanged: (failing) => unhealthy.set({}, failing.length),
     configReloaded: (applied, needRestart) =>

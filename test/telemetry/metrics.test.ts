@@ -40,17 +40,27 @@ test("a business event is a log line and a number", async () => {
   const log = new RecordingLog();
   const events = createEvents({ log, metrics });
   events.decided(decisionFor("door-1"), 240);
-  events.cameraChanged(cameraIdOf("front"), "offline", "stalled");
+  for (const state of ["online", "offline", "offline"])
+    events.cameraChanged(cameraIdOf("front"), state);
+  events.measured({
+    identities: 2,
+    templates: 9,
+    recall: 0.999,
+    clockTrusted: true,
+    brokerConnected: false,
+  });
   events.commandHandled("identity/put", "ok", "mqtt", 12.4);
   const text = await metrics.text();
   assert.match(text, /ostiary_decisions_total\{door="door-1",outcome="deny",reason="unknown"\} 1/);
   assert.match(text, /ostiary_decision_latency_seconds_bucket\{le="0.25",door="door-1"\} 1/);
+  assert.match(text, /ostiary_camera_changes_total\{camera="front",state="offline"\} 1/);
+  assert.match(text, /ostiary_index_recall_ratio 0\.999/);
+  assert.match(text, /ostiary_broker_connected_info 0/);
   assert.match(text, /ostiary_commands_total\{command="identity\/put",code="ok",source="mqtt"\} 1/);
   assert.deepEqual(
     log.entries.map((entry) => [entry.level, entry.message]),
     [
       ["info", "decided"],
-      ["warn", "camera changed state"],
       ["info", "command handled"],
     ],
   );
