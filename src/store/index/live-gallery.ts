@@ -168,6 +168,23 @@ export class LiveGallery implements Gallery, AsyncDisposable {
     record: Pick<RecordReader, "templates">,
     signal: AbortSignal | undefined,
   ): Promise<void> {
+    // The thread starts while the templates are read.
+    const exact = ThreadIndex.start("exact", this.#table);
+    try {
+      await this.#read(record, signal);
+    } catch (cause) {
+      await exact[Symbol.asyncDispose]();
+      throw cause;
+    }
+    this.#erasedWhileLoading = undefined;
+    await this.#startExact(exact);
+    this.#considerBuild();
+  }
+
+  async #read(
+    record: Pick<RecordReader, "templates">,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     let read = 0;
     for (const template of record.templates(this.spaceId)) {
       read += 1;
@@ -178,9 +195,6 @@ export class LiveGallery implements Gallery, AsyncDisposable {
       // The page may have been read before an erase that was acknowledged since.
       if (this.#erasedWhileLoading?.has(template.identityId) !== true) this.#accept([template]);
     }
-    this.#erasedWhileLoading = undefined;
-    await this.#startExact();
-    this.#considerBuild();
   }
 
   /** @returns the new slots */
@@ -285,8 +299,7 @@ export class LiveGallery implements Gallery, AsyncDisposable {
     return [this.#exact, this.#serving, this.#building].filter((index) => index !== undefined);
   }
 
-  async #startExact(): Promise<void> {
-    const exact = ThreadIndex.start("exact", this.#table);
+  async #startExact(exact = ThreadIndex.start("exact", this.#table)): Promise<void> {
     this.#exact = exact;
     void exact.died.then((fault) => this.#discard(exact, fault));
     await exact.addSlots(this.#book.owned());
