@@ -1,0 +1,1 @@
+"""Distillation: teachers, terms between embeddings, and the tasks that add them up."""

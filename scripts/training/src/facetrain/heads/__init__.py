@@ -1,0 +1,1 @@
+"""Classification heads: margin softmax over identities."""
