@@ -1,0 +1,1 @@
+"""How well embeddings tell people apart: protocols, rates with their uncertainty, reports."""
