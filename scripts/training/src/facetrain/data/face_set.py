@@ -76,7 +76,7 @@ class Subset:
             compact_labels(labels) if relabel else (labels, faces.num_identities)
         )
         self.groups = {key: column[self.indices] for key, column in faces.groups.items()}
-        self.names: Sequence[str] = [faces.names[n] for n in self.indices.tolist()]
+        self.names: Sequence[str] = [faces.names[int(n)] for n in self.indices]
 
     def __len__(self) -> int:
         return len(self.indices)

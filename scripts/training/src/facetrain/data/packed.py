@@ -117,7 +117,7 @@ class PackedFaces:
         pixels = np.empty((len(faces), 3, CROP_PX, CROP_PX), dtype=np.uint8)
         crops = ordered_map(_trial(faces, skip_broken), range(len(faces)), workers)
         kept: list[int] = []
-        for index, crop_HWC in enumerate(progress(crops, "decoding", total=len(faces))):
+        for index, crop_HWC in enumerate(progress(crops, len(faces), "decoding")):
             if crop_HWC is not None:
                 pixels[len(kept)] = crop_HWC.transpose(2, 0, 1)
                 kept.append(index)
@@ -198,7 +198,7 @@ def save_webp(
     encode = _webp_of(faces, options or WebpOptions(), skip_broken)
     encoded = ordered_map(encode, range(len(faces)), workers)
     stream, ends, kept = io.BytesIO(), [], []
-    for index, data in enumerate(progress(encoded, "packing", total=len(faces))):
+    for index, data in enumerate(progress(encoded, len(faces), "packing")):
         if data is not None:
             stream.write(data)
             ends.append(stream.tell())

@@ -153,7 +153,7 @@ class EncodedFaces(ABC):
         """Decode everything once; leave out, count and log what cannot be used."""
         kept: list[int] = []
         reasons = ordered_map(self._reason_against, range(len(self)), workers)
-        for index, reason in enumerate(progress(reasons, "checking pictures", total=len(self))):
+        for index, reason in enumerate(progress(reasons, len(self), "checking pictures")):
             if reason is None:
                 kept.append(index)
             else:
