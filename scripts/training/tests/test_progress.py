@@ -55,7 +55,7 @@ def test_short_work_is_silent() -> None:
 
 
 def test_progress_yields_everything() -> None:
-    assert list(progress(range(5), "count", enabled=False)) == [0, 1, 2, 3, 4]
+    assert list(progress(range(5), 5, "count", enabled=False)) == [0, 1, 2, 3, 4]
 
 
 def test_duration() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from typing import Self, TextIO, TypeVar
 
 T = TypeVar("T")
@@ -92,11 +92,9 @@ class ProgressBar:
 
 
 def progress(
-    items: Iterable[T], label: str, *, total: int | None = None, enabled: bool = True
+    items: Iterable[T], total: int | None, label: str, *, enabled: bool = True
 ) -> Iterator[T]:
-    """Go through ``items`` under a bar; the total is the length of ``items`` unless given."""
-    if total is None and isinstance(items, Sized):
-        total = len(items)
+    """Go through ``items`` under a bar; without a total it only counts."""
     with ProgressBar(label, total, enabled=enabled) as bar:
         for item in items:
             yield item

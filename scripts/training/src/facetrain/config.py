@@ -1,0 +1,220 @@
+"""A run, complete: frozen options nested by concern, with defaults only here.
+
+A recipe returns a ``Run``; variations are made with ``dataclasses.replace``. The resolved run is
+written into every checkpoint and beside it as ``run.json`` (``facetrain.config_json``). Importing
+this module loads no torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from facetrain.checks import at_least, between, one_of
+
+JsonObject = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataOptions:
+    """Aligned crops to train on; kinds and paths as ``facetrain.data`` reads them."""
+
+    path: str = ""
+    """A pack, folder, list file, ``.rec`` or tar; the command line's ``--data`` fills it in."""
+    labels: Literal["identity", "instance", "none"] = "identity"
+    """"instance": every picture is a class of its own, its augmented views are the members."""
+    identities: tuple[float, float] = (0.0, 1.0)
+    """The share of the identities, in their deterministic order, that is trained on."""
+    split_seed: int = 0
+    weights: JsonObject = field(default_factory=dict)
+    """Share of an epoch by source, where the set has a group column "source"."""
+    in_memory: bool = True
+    """Decode everything once and keep it on the device; else decode batch by batch."""
+    workers: int = 2
+    augment: JsonObject = field(default_factory=dict)
+    """Fields of ``facetrain.data.augment.AugmentOptions``; empty for none."""
+
+    def __post_init__(self) -> None:
+        one_of("data.labels", self.labels, ("identity", "instance", "none"))
+        low, high = self.identities
+        if not 0 <= low < high <= 1:
+            raise ValueError(
+                f"data.identities is {self.identities}; 0 <= from < to <= 1 is allowed"
+            )
+        at_least("data.workers", self.workers, 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelOptions:
+    """The backbone, as ``facetrain.models.create.create_backbone`` takes it."""
+
+    name: str = "pocketnet_s"
+    embedding_dim: int = 128
+    options: JsonObject = field(default_factory=dict)
+    init_from: str = ""
+    """A checkpoint whose backbone weights the run starts from (recursive distillation)."""
+
+    def __post_init__(self) -> None:
+        at_least("model.embedding_dim", self.embedding_dim, 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeadOptions:
+    """Margin softmax over the identities; "none" for label-free distillation."""
+
+    kind: Literal["arcface", "cosface", "combined", "none"] = "arcface"
+    scale: float = 64.0
+    m1: float = 1.0
+    m2: float = 0.5
+    m3: float = 0.4
+    """ArcFace uses m2 (radians), CosFace m3, combined all three: cos(m1·θ + m2) − m3."""
+    sample_rate: float = 1.0
+    """Below 1: partial FC, this share of the classes per step."""
+    sharded: bool = False
+    """Each process keeps its share of the classes (partial FC) instead of a copy of all."""
+
+    def __post_init__(self) -> None:
+        one_of("head.kind", self.kind, ("arcface", "cosface", "combined", "none"))
+        between("head.sample_rate", self.sample_rate, 0.0, 1.0, open_low=True)
+        between("head.scale", self.scale, 0.0, 1000.0, open_low=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeacherOptions:
+    """Where targets come from."""
+
+    kind: Literal["none", "checkpoint", "schedule", "onnx", "graph", "precomputed"] = "none"
+    """"schedule": a folder of checkpoints, one per student epoch (multi-step); "onnx": run by ONNX
+    Runtime; "graph": the same file run by torch's operations, on any device."""
+    path: str = ""
+    epochs: tuple[int, ...] = ()
+    """For "schedule": the teacher epoch for each student epoch, the last one repeated; empty for
+    the same epoch."""
+    preprocessing: JsonObject = field(default_factory=dict)
+    """For "onnx" and "graph": fields of ``Preprocessing``."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    def __post_init__(self) -> None:
+        kinds = ("none", "checkpoint", "schedule", "onnx", "graph", "precomputed")
+        one_of("teacher.kind", self.kind, kinds)
+        one_of("teacher.precision", self.precision, ("fp32", "bf16"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TermOptions:
+    """One distillation term of the loss."""
+
+    kind: Literal["template", "cosine", "similarity", "adaptive"] = "template"
+    weight: float = 100.0
+    per_dim: bool = True
+    """For "template": the squared distance is averaged over the D dimensions, as published
+    (weight 100: (200/D)(1 − cos)); False sums them (weight 7: VarGFaceNet's 14(1 − cos))."""
+    margin: float = 0.45
+    scale: float = 64.0
+    """For "adaptive": ArcFace against centres that follow the teacher (AdaDistill)."""
+
+    def __post_init__(self) -> None:
+        one_of("term.kind", self.kind, ("template", "cosine", "similarity", "adaptive"))
+        at_least("term.weight", self.weight, 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimOptions:
+    """SGD or AdamW."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = False
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 5e-4
+    decay_1d: bool = True
+    """Weight decay also on BN affine, PReLU slopes and biases, as PocketNet has it."""
+    clip_norm: float | None = 5.0
+    clip_modules: tuple[str, ...] = ()
+    """Modules whose gradients are clipped, jointly; empty for all that every process shares."""
+
+    def __post_init__(self) -> None:
+        one_of("optim.name", self.name, ("sgd", "adamw"))
+        at_least("optim.weight_decay", self.weight_decay, 0)
+        if self.lr <= 0:
+            raise ValueError(f"optim.lr is {self.lr}; it must be greater than 0")
+        if self.clip_norm is not None and self.clip_norm <= 0:
+            raise ValueError(f"optim.clip_norm is {self.clip_norm}; a number above 0, or null")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScheduleOptions:
+    """Learning rate over the run; see ``facetrain.engine.schedule``."""
+
+    kind: Literal["constant", "cosine", "multi_step", "polynomial"] = "cosine"
+    warmup_epochs: float = 0.0
+    milestones: tuple[float, ...] = ()
+    """Epochs done at which the rate drops by ``gamma``."""
+    gamma: float = 0.1
+    floor: float = 0.0
+    """Share of the base rate at the end of "cosine" and "polynomial"."""
+    power: float = 2.0
+
+    def __post_init__(self) -> None:
+        one_of("schedule.kind", self.kind, ("constant", "cosine", "multi_step", "polynomial"))
+        at_least("schedule.warmup_epochs", self.warmup_epochs, 0)
+        between("schedule.floor", self.floor, 0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoopOptions:
+    """How long, how precisely, and what is kept."""
+
+    epochs: int = 26
+    batch_size: int = 128
+    """Pictures per step and process."""
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    """Checkpoint and stop cleanly after this time; the same command continues."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    channels_last: bool = False
+    compile: Literal["off", "default", "reduce-overhead"] = "off"
+    """torch.compile of the primary module; "reduce-overhead" replays it as CUDA graphs."""
+    ema_decay: float | None = None
+    log_every: int = 50
+    save_every: int | None = None
+    """Steps between checkpoints, besides the one at the end of each epoch."""
+    keep_epochs: bool = False
+    """Keep the weights of every epoch: the teachers of multi-step distillation."""
+
+    def __post_init__(self) -> None:
+        at_least("loop.epochs", self.epochs, 1)
+        at_least("loop.batch_size", self.batch_size, 1)
+        at_least("loop.log_every", self.log_every, 1)
+        one_of("loop.precision", self.precision, ("fp32", "tf32", "bf16"))
+        one_of("loop.compile", self.compile, ("off", "default", "reduce-overhead"))
+        if self.save_every is not None:
+            at_least("loop.save_every", self.save_every, 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """Everything that a training run is."""
+
+    name: str
+    seed: int = 1
+    data: DataOptions = field(default_factory=DataOptions)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    head: HeadOptions = field(default_factory=HeadOptions)
+    teacher: TeacherOptions = field(default_factory=TeacherOptions)
+    terms: tuple[TermOptions, ...] = ()
+    optim: OptimOptions = field(default_factory=OptimOptions)
+    schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
+    loop: LoopOptions = field(default_factory=LoopOptions)
+
+    def __post_init__(self) -> None:
+        if self.terms and self.teacher.kind == "none":
+            raise ValueError("terms distil from a teacher; set teacher.kind and teacher.path")
+        if self.head.kind == "none" and not self.terms:
+            raise ValueError("without a head and without terms there is no loss")
+        supervised = self.head.kind != "none" or any(t.kind == "adaptive" for t in self.terms)
+        if supervised and self.data.labels == "none":
+            raise ValueError(
+                "data.labels is none, but a head or adaptive centres need classes; "
+                'take "identity" or "instance", or head.kind none'
+            )
