@@ -1,0 +1,1 @@
+"""The face detector: network, labels or a teacher to train it from, evaluation, ONNX export."""
