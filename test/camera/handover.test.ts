@@ -6,8 +6,10 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Camera, FrameSink } from "../../src/camera/supervisor.ts";
 import type { CameraHealthMessage } from "../../src/observation/messages.ts";
+import { end } from "../support/children.ts";
 import { patternClip } from "../support/clip.ts";
 import { startRtspServer } from "../support/rtsp-server.ts";
+import { within } from "../support/waiting.ts";
 import { createRig, until } from "./rig.ts";
 
 const clip = await patternClip();
@@ -54,13 +56,12 @@ test("the reader dies of SIGKILL; the next one goes on with the same decoder wit
   const pid = watched.decoderPid;
 
   for (let round = 0; round < 2; round += 1) {
-    reader.child.kill("SIGKILL");
-    await once(reader.child, "exit");
+    await end(reader.child, "SIGKILL");
     watched.visionLost();
     await sleep(1300);
     assert.equal(watched.state().status, "degraded");
     reader = startReader(() => camera);
-    await once(reader.child, "spawn");
+    await within(once(reader.child, "spawn"), "the reader starts");
     const backAt = performance.now();
     watched.visionBack();
     await until("frames go on", () => reader.frames() > 3);
@@ -72,6 +73,5 @@ test("the reader dies of SIGKILL; the next one goes on with the same decoder wit
   }
   assert.equal(watched.decoderPid, pid, "the decoder is the same");
   assert.deepEqual([watched.state().reconnects, watched.state().stalls], [0, 0]);
-  reader.child.kill("SIGKILL");
-  await once(reader.child, "exit");
+  await end(reader.child, "SIGKILL");
 });

@@ -22,6 +22,8 @@ const POINTS = Number(process.env["OSTIARY_CHAOS_POINTS"] ?? 110);
 const CALLS = ["pwrite64", "fsync", "ftruncate", "unlink", "write"] as const;
 const CHILD = new URL("support/command-child.ts", import.meta.url).pathname;
 const AT_ONCE = 2;
+/** One run of the script under strace takes seconds. */
+const RUN_MS = 60_000;
 const KID = "0123456789abcdef";
 const LAST = EXPECTED.at(-1) as Expected;
 
@@ -121,6 +123,8 @@ async function runUntilKilled(
     env: { ...process.env, UV_THREADPOOL_SIZE: "1", NODE_COMPILE_CACHE: join(root, "cache") },
   });
   const gone = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  // A child that hangs ends the reading below too.
+  const limit = setTimeout(() => child.kill("SIGKILL"), RUN_MS);
   const acked: { readonly id: string; readonly answer: Answer }[] = [];
   for await (const line of createInterface({ input: child.stdout })) {
     if (line === "ready" || !line.endsWith("}")) continue;
@@ -128,6 +132,7 @@ async function runUntilKilled(
     if (acked.length === killAfter) child.kill("SIGKILL");
   }
   await gone;
+  clearTimeout(limit);
   return acked;
 }
 

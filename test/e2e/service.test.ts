@@ -11,6 +11,7 @@ import { withoutModels } from "../support/models.ts";
 import { MIDDLE, stillOf, THREE_PEOPLE, visitClip } from "../support/people.ts";
 import { GROUP, PATIENT, reasons, type Site, said, startSite } from "../support/site.ts";
 import { monotonicNow, until } from "../support/tap.ts";
+import { within } from "../support/waiting.ts";
 
 const skip = withoutModels();
 if (skip !== false) console.error(skip);
@@ -258,7 +259,7 @@ class Systemd implements Disposable {
       rest = lines.pop() ?? "";
       systemd.said.push(...lines.filter((line) => line !== "" && line !== "bound"));
     });
-    if (child.stdout !== null) await once(child.stdout, "data");
+    if (child.stdout !== null) await within(once(child.stdout, "data"), "the socket is bound");
     return systemd;
   }
 

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -9,6 +8,8 @@ import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { importPack, noModels } from "../cli/pack.ts";
 import { cli } from "../cli/support.ts";
+import { exited } from "../support/children.ts";
+import { PATIENCE_MS, within } from "../support/waiting.ts";
 
 /** Without a camera and without a broker: neither is needed to run, only to be useful. */
 describe("the daemon as a process", { skip: noModels }, () => {
@@ -91,8 +92,8 @@ describe("the daemon as a process", { skip: noModels }, () => {
     assert.ok(daemon !== undefined);
     const from = performance.now();
     daemon.kill("SIGTERM");
-    const [code] = await once(daemon, "exit");
-    assert.equal(code, 0, output);
+    await within(exited(daemon), "the daemon ends", PATIENCE_MS, () => output);
+    assert.equal(daemon.exitCode, 0, output);
     assert.ok(performance.now() - from < 5000, `took ${Math.round(performance.now() - from)} ms`);
     const list = await ask("identities", "list", "--json");
     assert.equal(list.exit, 0, list.error);

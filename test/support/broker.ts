@@ -7,6 +7,8 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { end, hasEnded } from "./children.ts";
+import { PATIENCE_MS } from "./waiting.ts";
 
 export interface BrokerOptions {
   readonly port?: number;
@@ -30,7 +32,7 @@ export interface Broker extends AsyncDisposable {
   readonly stop: () => Promise<void>;
   /** SIGKILL: nothing is said or written. */
   readonly kill: () => Promise<void>;
-  /** On the same port. */
+  /** On the same port; nothing happens while it runs. */
   readonly start: () => Promise<void>;
 }
 
@@ -67,14 +69,12 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   await writeFile(file, configOf(port, directory, options, tls));
 
   let child: ChildProcess | undefined;
-  const end = async (signal: NodeJS.Signals): Promise<void> => {
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, "exit");
-    child.kill(signal);
-    await exited;
+  const leave = async (signal: NodeJS.Signals): Promise<void> => {
+    if (child !== undefined) await end(child, signal);
     child = undefined;
   };
   const start = async (): Promise<void> => {
+    if (child !== undefined && !hasEnded(child)) return;
     child = spawn(program, ["-c", file], { stdio: "ignore" });
     await listening(port, child);
   };
@@ -83,11 +83,11 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
     port,
     url: `${tls === undefined ? "mqtt" : "mqtts"}://127.0.0.1:${port}`,
     caFile: tls?.caFile,
-    stop: () => end("SIGTERM"),
-    kill: () => end("SIGKILL"),
+    stop: () => leave("SIGTERM"),
+    kill: () => leave("SIGKILL"),
     start,
     [Symbol.asyncDispose]: async () => {
-      await end("SIGKILL");
+      await leave("SIGKILL");
       await rm(directory, { recursive: true, force: true });
     },
   };
@@ -175,9 +175,12 @@ export async function makeCertificates(
 }
 
 async function listening(port: number, child: ChildProcess): Promise<void> {
-  for (let tries = 0; tries < 200; tries += 1) {
-    if (child.exitCode !== null)
-      throw new Error(`mosquitto ended with ${child.exitCode}: is port ${port} in use?`);
+  const deadline = performance.now() + PATIENCE_MS;
+  while (performance.now() < deadline) {
+    if (hasEnded(child))
+      throw new Error(
+        `mosquitto ended with ${child.exitCode ?? child.signalCode}: is port ${port} in use?`,
+      );
     const socket = connect({ port, host: "127.0.0.1" });
     const isUp = await new Promise<boolean>((resolve) => {
       socket.once("connect", () => resolve(true));

@@ -6,6 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
+/** A second on an idle machine. */
+const MAKE_MS = 60_000;
+
 export interface ClipOptions {
   readonly seconds?: number;
   readonly fps?: number;
@@ -68,15 +71,11 @@ async function cached(key: readonly (string | number)[], args: readonly string[]
   const path = join(directory, `${name}.mp4`);
   if (existsSync(path)) return path;
   const partial = join(directory, `${name}.${process.pid}.partial.mp4`);
-  await promisify(execFile)("ffmpeg", [
-    "-hide_banner",
-    "-nostdin",
-    "-loglevel",
-    "error",
-    "-y",
-    ...args,
-    partial,
-  ]);
+  await promisify(execFile)(
+    "ffmpeg",
+    ["-hide_banner", "-nostdin", "-loglevel", "error", "-y", ...args, partial],
+    { timeout: MAKE_MS },
+  );
   renameSync(partial, path);
   return path;
 }

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { appendFileSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { monotonicNow } from "./tap.ts";
+import { PATIENCE_MS, within } from "./waiting.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const KEPT_BYTES = 4_000_000;
@@ -72,10 +73,10 @@ export class Daemon {
     this.#child.kill(signal);
   }
 
-  /** @returns exit code, or the signal's name, and how long it took, ms */
+  /** @returns exit code, or the signal's name, and how long it took, ms. @throws when it runs on */
   async ended(): Promise<{ readonly code: number | string | null; readonly ms: number }> {
     const from = monotonicNow();
-    await this.#exited;
+    await within(this.#exited, "the daemon ends", PATIENCE_MS, () => this.tail);
     return { code: this.#child.exitCode ?? this.#child.signalCode, ms: monotonicNow() - from };
   }
 

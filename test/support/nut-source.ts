@@ -1,9 +1,12 @@
 /** A decoder: real ffmpeg that plays a clip as NV12 in NUT into a socket which nobody reads yet. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { end, exited } from "./children.ts";
+import { within } from "./waiting.ts";
 
 export interface NutSource extends AsyncDisposable {
   readonly socket: Socket;
@@ -42,20 +45,17 @@ export async function openNutSource(
     ],
     { stdio: "ignore" },
   );
-  const socket = await new Promise<Socket>((resolve) => {
-    server.once("connection", resolve);
+  const connected = once(server, "connection").then(([socket]) => socket as Socket);
+  const failed = exited(decoder).then(() => {
+    throw new Error(`ffmpeg ended before it connected: ${input.join(" ")}`);
   });
+  failed.catch(() => undefined);
+  const socket = await within(Promise.race([connected, failed]), "ffmpeg connects");
   return {
     socket,
     decoder,
     [Symbol.asyncDispose]: async () => {
-      const ended = new Promise((resolve) => {
-        decoder.once("exit", resolve);
-      });
-      if (decoder.exitCode === null && decoder.signalCode === null) {
-        decoder.kill("SIGKILL");
-        await ended;
-      }
+      await end(decoder, "SIGKILL");
       socket.destroy();
       server.close();
       rmSync(directory, { recursive: true, force: true });

@@ -24,6 +24,8 @@ export interface Part {
   readonly height: number;
 }
 
+/** Seconds on an idle machine. */
+const MAKE_MS = 120_000;
 const WIDTH = 1280;
 const HEIGHT = 720;
 const FPS = 10;
@@ -116,15 +118,11 @@ async function made(extension: string, args: readonly string[]): Promise<string>
   const path = join(directory, `${name}.${extension}`);
   if (existsSync(path)) return path;
   const partial = join(directory, `${name}.${process.pid}.partial.${extension}`);
-  await promisify(execFile)("ffmpeg", [
-    "-hide_banner",
-    "-nostdin",
-    "-loglevel",
-    "error",
-    "-y",
-    ...args,
-    partial,
-  ]);
+  await promisify(execFile)(
+    "ffmpeg",
+    ["-hide_banner", "-nostdin", "-loglevel", "error", "-y", ...args, partial],
+    { timeout: MAKE_MS },
+  );
   renameSync(partial, path);
   return path;
 }

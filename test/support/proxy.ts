@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { within } from "./waiting.ts";
 
 export interface Proxy extends AsyncDisposable {
   readonly port: number;
@@ -108,8 +109,9 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
     ended: () => ended,
     [Symbol.asyncDispose]: async () => {
       cut();
+      const closed = once(server, "close");
       server.close();
-      await once(server, "close");
+      await within(closed, "the proxy closes");
     },
   };
 }

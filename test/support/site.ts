@@ -22,6 +22,7 @@ import { referencePack } from "./pack.ts";
 import { emptyClip } from "./people.ts";
 import { type RtspServer, startRtspServer } from "./rtsp-server.ts";
 import { monotonicNow, Tap, until } from "./tap.ts";
+import { within } from "./waiting.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 export const SITE = "test";
@@ -35,6 +36,7 @@ const ANSWER_MS = 45_000;
 /** A clip, and the tracks' end. */
 const VISIT_MS = 45_000;
 const STOP_MAX_MS = 5000;
+const DOWN_MS = 60_000;
 
 export interface CameraSpec {
   readonly id: string;
@@ -120,6 +122,12 @@ export class SiteCamera {
   /** SIGKILL. */
   kill(): Promise<void> {
     return this.#server.kill();
+  }
+
+  /** Whole again, whatever was done to it. */
+  async mend(): Promise<void> {
+    if (this.#server.running) await this.thaw();
+    else await this.revive();
   }
 
   /** Again, on the same port. */
@@ -321,10 +329,12 @@ export class Site implements AsyncDisposable {
   }
 
   ask(cmd: string, args: unknown, id?: string): Promise<Answer> {
-    return this.commands.ask(cmd, args, {
+    const asked = this.commands.ask(cmd, args, {
       timeoutMs: ANSWER_MS,
       ...(id === undefined ? {} : { id }),
     });
+    // Its own limit counts from the moment when the broker has the command.
+    return within(asked, `an answer to ${cmd}`, 2 * ANSWER_MS, () => this.daemon.tail);
   }
 
   /** @throws when it is refused */
@@ -463,7 +473,7 @@ export class Site implements AsyncDisposable {
       execFile(
         process.execPath,
         [join(ROOT, "src/main.ts"), ...args, "--config", this.configFile],
-        { cwd: ROOT },
+        { cwd: ROOT, timeout: ANSWER_MS, killSignal: "SIGKILL" },
         (error, out, err) => done({ code: error === null ? 0 : Number(error.code), out, err }),
       );
     });
@@ -471,7 +481,7 @@ export class Site implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#daemon?.running === true) await this.kill();
-    await this.#stack.disposeAsync();
+    await within(this.#stack.disposeAsync(), "the site is taken down", DOWN_MS);
   }
 }
 

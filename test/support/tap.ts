@@ -1,5 +1,6 @@
 /** Hears everything on a broker, as bytes, in order of arrival; connects again by itself. */
 import { connect, type IPublishPacket, type MqttClient } from "mqtt";
+import { within } from "./waiting.ts";
 
 export interface Heard {
   readonly topic: string;
@@ -11,6 +12,9 @@ export interface Heard {
   /** On the machine's monotonic clock, ms. */
   readonly at: number;
 }
+
+/** A look that began in time may end so much later. */
+const LOOK_MS = 5000;
 
 export const monotonicNow = (): number => Number(process.hrtime.bigint()) / 1e6;
 
@@ -24,7 +28,9 @@ export async function until<T>(
 ): Promise<T> {
   const deadline = monotonicNow() + timeoutMs;
   for (;;) {
-    const found = await look();
+    // A look that asks somebody may itself wait for ever.
+    const left = Math.max(0, deadline - monotonicNow());
+    const found = await within(Promise.resolve(look()), what, left + LOOK_MS, explain);
     if (found !== undefined && found !== false) return found;
     if (monotonicNow() > deadline)
       throw new Error(`not within ${timeoutMs} ms: ${what}\n${explain()}`);
@@ -74,7 +80,8 @@ export class Tap implements AsyncDisposable {
     text: string | Buffer,
     options: Parameters<MqttClient["publishAsync"]>[2] = {},
   ): Promise<unknown> {
-    return this.#client.publishAsync(topic, text, { qos: 1, ...options });
+    const published = this.#client.publishAsync(topic, text, { qos: 1, ...options });
+    return within(published, `the broker takes a message on ${topic}`);
   }
 
   /** Messages on topics that end so, from `since` on. */
