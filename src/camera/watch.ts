@@ -58,6 +58,8 @@ export interface WatchState {
 
 const DRIFT_STRIKES = 2;
 const OVERSHOOT_STRIKES = 3;
+/** What was held up on the line and comes at once is one report of too many frames; two are a state. */
+const OVERSHOOT_DEGRADED_STRIKES = 2;
 /** Vision reports every second; older news is no news. */
 export const HEALTH_FRESH_MS = 2500;
 
@@ -180,6 +182,6 @@ function judge(
 export function isDegraded(state: WatchState, now: MonotonicMs, limits: WatchLimits): boolean {
   if (state.visionAwayAt !== undefined) return true;
   if (state.healthAt === undefined || now - state.healthAt > HEALTH_FRESH_MS) return true;
-  if (state.driftStrikes > 0 || state.overshootStrikes > 0) return true;
+  if (state.driftStrikes > 0 || state.overshootStrikes >= OVERSHOOT_DEGRADED_STRIKES) return true;
   return now - state.progressAt >= Math.max(1500, limits.stallMs / 2);
 }

@@ -40,7 +40,8 @@ export class CameraWatch {
     if (hash !== this.#hash || this.#changedAtMs === undefined) this.#changedAtMs = nowMs;
     this.#hash = hash;
     this.#arrivals.push(nowMs);
-    while (nowMs - (this.#arrivals[0] ?? nowMs) > FPS_WINDOW_MS) this.#arrivals.shift();
+    // The newest one before the window stays: what came at once after a gap came over the whole gap.
+    while (nowMs - (this.#arrivals[1] ?? nowMs) > FPS_WINDOW_MS) this.#arrivals.shift();
     return this.#received - 1;
   }
 
@@ -56,8 +57,6 @@ export class CameraWatch {
   }
 
   health(resyncs: number, nowMs: MonotonicMs): CameraHealthMessage {
-    const recent = this.#arrivals.filter((at) => nowMs - at <= FPS_WINDOW_MS);
-    const spanMs = (recent.at(-1) ?? 0) - (recent[0] ?? 0);
     const age = this.#counters[COUNTER.ageMs] as number;
     const processed = this.#counters[COUNTER.processed] as number;
     return {
@@ -74,8 +73,17 @@ export class CameraWatch {
         this.#lastFrameAt === undefined || this.#changedAtMs === undefined
           ? 0
           : this.#lastFrameAt.monotonicMs - this.#changedAtMs,
-      fps: spanMs > 0 ? ((recent.length - 1) * 1000) / spanMs : 0,
+      fps: this.#fps(nowMs),
     };
+  }
+
+  /** Over the frames of the window and the time that they took to come. */
+  #fps(nowMs: MonotonicMs): number {
+    const from = this.#arrivals.findIndex((at) => nowMs - at <= FPS_WINDOW_MS);
+    if (from < 0) return 0;
+    const recent = this.#arrivals.slice(Math.max(0, from - 1));
+    const spanMs = (recent.at(-1) ?? 0) - (recent[0] ?? 0);
+    return spanMs > 0 ? ((recent.length - 1) * 1000) / spanMs : 0;
   }
 }
 

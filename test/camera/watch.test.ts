@@ -202,6 +202,17 @@ test("too many frames three times in a row", () => {
   );
 });
 
+test("one report of too many frames is a burst that was held up; two in a row show as degraded", () => {
+  const burst = (...reports: readonly number[]): boolean => {
+    const fast = seconds(1, 9, (ms) => health(ms - 50, { fps: reports.includes(ms) ? 55 : 10 }));
+    const { state } = play(fast);
+    return isDegraded(state, at(9100), limits);
+  };
+  assert.equal(burst(9000), false);
+  assert.equal(burst(7000, 9000), false);
+  assert.equal(burst(8000, 9000), true);
+});
+
 test("whatever comes, a camera with fresh frames and no fault is kept", () => {
   const input: fc.Arbitrary<WatchInput["kind"]> = fc.constantFrom(
     "health",

@@ -22,6 +22,15 @@ test("frames a second, whatever the reporting time", () => {
   assert.equal(camera.health(0, monotonicMs(60_000)).fps, 0);
 });
 
+test("frames that were held up and come at once are no more frames a second", () => {
+  const { watch: camera } = watch();
+  for (let i = 0; i < 20; i += 1) camera.received(i * 100, noise(i), at(5000 + i * 100));
+  // Two and a half seconds of silence, then all of them within a third of a second.
+  for (let i = 20; i < 46; i += 1) camera.received(i * 100, noise(i), at(9500 + (i - 20) * 13));
+  const { fps } = camera.health(0, monotonicMs(9850));
+  assert.ok(fps > 8 && fps < 11, `${fps}`);
+});
+
 test("drift is how much later frames come than their times say", () => {
   const { watch: camera } = watch();
   for (let i = 0; i < 20; i += 1) camera.received(i * 100, noise(i), at(i * 150));
