@@ -15,8 +15,9 @@ import argparse
 import json
 import os
 import sys
+import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,20 @@ class Player:
     clip: Clip
     loop: bool
     index: int = 0
-    due_s: float = field(default_factory=time.monotonic)
+    due_s: float = 0
+    started: bool = False
     stopped: bool = False
+
+    def on_need_data(self, _source: Any, _length: int) -> None:
+        """The source runs; before, it refuses what it is given. On its streaming thread."""
+        GLib.idle_add(self.start)
+
+    def start(self) -> bool:
+        if not self.started:
+            self.started = True
+            self.due_s = time.monotonic()
+            self.feed()
+        return False
 
     def feed(self) -> bool:
         if self.stopped:
@@ -124,7 +137,7 @@ class Mount:
         player = Player(source, self, self.clip, self.loop)
         self.players.append(player)
         media.connect("unprepared", lambda _media: self.forget(player))
-        GLib.timeout_add(1, player.feed)
+        source.connect("need-data", player.on_need_data)
 
     def forget(self, player: Player) -> None:
         player.stopped = True
@@ -135,13 +148,34 @@ class Mount:
 def command(mounts: dict[str, Mount], line: str) -> None:
     request = json.loads(line)
     if "play" in request:
-        clip = load_clip(request["clip"])
-        for player in mounts[request["play"]].players:
-            player.play(clip)
-    elif "freeze" in request:
+        # Beside the main loop: the cameras go on in time while a clip is read.
+        threading.Thread(target=load_and_play, args=(mounts, request), daemon=True).start()
+        return
+    if "freeze" in request:
         mounts[request["freeze"]].frozen = True
     elif "thaw" in request:
         mounts[request["thaw"]].frozen = False
+    done(request)
+
+
+def load_and_play(mounts: dict[str, Mount], request: dict[str, str]) -> None:
+    try:
+        clip = load_clip(request["clip"])
+    except SystemExit as fault:
+        print(fault, file=sys.stderr, flush=True)
+        # Whoever waits for an answer sees the end of this process at once.
+        os._exit(1)
+    GLib.idle_add(play, mounts, request, clip)
+
+
+def play(mounts: dict[str, Mount], request: dict[str, str], clip: Clip) -> bool:
+    for player in mounts[request["play"]].players:
+        player.play(clip)
+    done(request)
+    return False
+
+
+def done(request: dict[str, str]) -> None:
     print(json.dumps({"done": request}), flush=True)
 
 
