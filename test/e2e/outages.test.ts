@@ -1,7 +1,7 @@
 /** A camera goes, the broker goes, the daemon itself is killed: the rest goes on, and what comes back is whole. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { after, before, describe, test } from "node:test";
+import { after, before, beforeEach, describe, test } from "node:test";
 import { descendantsOf } from "../support/daemon.ts";
 import { withoutModels } from "../support/models.ts";
 import { THREE_PEOPLE, visitClip } from "../support/people.ts";
@@ -12,13 +12,25 @@ import { monotonicNow, Tap, until } from "../support/tap.ts";
 const skip = withoutModels();
 if (skip !== false) console.error(skip);
 
-const WAIT_MS = 45_000;
+const WAIT_MS = 30_000;
 const STALL_MS = 2000;
 const CONNECT_MS = 5000;
 /** Longest wait between two tries on a local network (backoff.localMaxMs). */
 const BACKOFF_MS = 1000;
 /** For a machine that is shared with other tests. */
 const SLACK_MS = 1500;
+
+type CameraReport = Readonly<Record<string, unknown>>;
+
+const statesOf = (status: Readonly<Record<string, unknown>>): readonly CameraReport[] =>
+  status["cameras"] as readonly CameraReport[];
+const countsOf = ({ reconnects, stalls, frozen, drifts, overshoots }: CameraReport) => ({
+  reconnects,
+  stalls,
+  frozen,
+  drifts,
+  overshoots,
+});
 
 describe("outages", { skip, concurrency: 1 }, () => {
   let site: Site;
@@ -43,30 +55,45 @@ describe("outages", { skip, concurrency: 1 }, () => {
     await proxy?.[Symbol.asyncDispose]();
   });
 
+  // Whatever the test before has broken and left: one failure stays one failure.
+  beforeEach(async () => {
+    await site.camera("front").mend();
+    await site.broker.start();
+    proxy.refuse(false);
+    if (!site.daemon.running) await site.start();
+    await site.eventually(() => site.tap.connected && site.door.connected, "all listen", WAIT_MS);
+    await site.connectCommands();
+    await site.eventually(
+      async () => statesOf(await site.status()).every((camera) => camera["status"] === "online"),
+      "both cameras are online",
+      WAIT_MS,
+      200,
+    );
+    await site.settled();
+  });
+
   const strangers = (door: string) => (all: ReturnType<Site["since"]>) =>
     reasons(all, "unknown").filter((decision) => decision.door === door).length >= 3;
 
   test("a camera that is killed is offline soon, the other one decides on, and it is back soon", async () => {
+    const before = await stateOf("back");
     const killed = monotonicNow();
     await site.camera("front").kill();
     const offline = await site.cameraIs("front", "offline", killed, WAIT_MS);
     console.log(`camera killed → offline: ${Math.round(offline - killed)} ms`);
     assert(offline - killed <= STALL_MS + 1000 + SLACK_MS);
     await site.visit("back", visit, strangers("back-door"));
-    assert.deepEqual(site.tap.on("camera/back/state", killed), [], "the other camera says nothing");
+    await goesOn(before, killed);
     const revived = monotonicNow();
     await site.camera("front").revive();
     const online = await site.cameraIs("front", "online", revived, WAIT_MS);
     console.log(`stream back → frames again: ${Math.round(online - revived)} ms`);
-    // Now and then GStreamer's server accepts a client and sends it nothing: then another try is due.
-    const mute = lines("camera lost; will reconnect").filter(
-      (line) => line["code"] === "connect_timeout",
-    );
-    assert(online - revived <= 2000 + BACKOFF_MS + SLACK_MS + mute.length * CONNECT_MS);
+    assert(online - revived <= 2000 + BACKOFF_MS + SLACK_MS);
     await site.visit("front", visit, strangers("front-door"));
   });
 
   test("a camera that falls silent on a living connection is offline soon, and back", async () => {
+    const before = await stateOf("back");
     const frozen = monotonicNow();
     await site.camera("front").freeze();
     const offline = await site
@@ -78,7 +105,7 @@ describe("outages", { skip, concurrency: 1 }, () => {
     const online = await site.cameraIs("front", "online", offline, WAIT_MS);
     console.log(`camera thawed → frames again: ${Math.round(online - offline)} ms`);
     assert(offline - frozen <= STALL_MS + 1000 + SLACK_MS);
-    assert.deepEqual(site.tap.on("camera/back/state", frozen), [], "the other camera says nothing");
+    await goesOn(before, frozen);
   });
 
   test("the broker is killed and comes back: states again, events whole, what has expired stays unsaid", async () => {
@@ -187,6 +214,34 @@ describe("outages", { skip, concurrency: 1 }, () => {
     await site.start();
     await site.stop();
   });
+
+  /** The camera was neither lost nor given another decoder since `before`, and its frames come. */
+  async function goesOn(before: CameraReport, since: number): Promise<void> {
+    const told = site.tap
+      .on("camera/back/state", since)
+      .map(({ text }) => String(JSON.parse(text)["status"]));
+    assert.deepEqual(
+      told.filter((status) => !["online", "degraded"].includes(status)),
+      [],
+      `the other camera was said to be ${told.join(", ")}`,
+    );
+    assert.deepEqual(
+      countsOf(await stateOf("back")),
+      countsOf(before),
+      "the other camera's counts",
+    );
+    await site.eventually(
+      async () => Number((await stateOf("back"))["frameAgeMs"]) < STALL_MS,
+      "the other camera's frames come",
+      WAIT_MS,
+    );
+  }
+
+  async function stateOf(id: string): Promise<CameraReport> {
+    const found = statesOf(await site.status()).find((camera) => camera["id"] === id);
+    assert(found !== undefined, `no state of camera ${id}`);
+    return found;
+  }
 
   const lines = (message: string) => site.daemon.log.filter((line) => line["message"] === message);
   const decidedLines = () => lines("decided");
