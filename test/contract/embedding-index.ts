@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { EmbeddingIndex } from "../../src/gallery/index-port.ts";
+import { cosineOf } from "../../src/lib/vector.ts";
 import { seeded, unitVector } from "../store/support.ts";
 
 const DIMENSION = 24;
@@ -57,6 +58,21 @@ export function embeddingIndexContract(
         if (found[0]?.slot === scores.indexOf(Math.max(...scores))) agreed += 1;
       }
       assert.ok(agreed >= 99, `${agreed} of 100`);
+    });
+
+    test("cosines are those of plain sums, whatever the dimension", async () => {
+      for (const dimension of [1, 3, 15, 16, 17, 31, 33, 64, 100, 128, 257, 512]) {
+        await using index = await open(dimension);
+        const vectors = Array.from({ length: 9 }, () => unitVector(random, dimension));
+        await index.add(vectors.map((vector, slot) => ({ slot, vector })));
+        const query = unitVector(random, dimension);
+        const found = await index.search(query, vectors.length);
+        assert.equal(found.length, vectors.length);
+        for (const { slot, cosine } of found) {
+          const plain = cosineOf(vectors[slot] as Float32Array, query);
+          assert.ok(Math.abs(cosine - plain) < 1e-6, `${dimension} values: ${cosine} for ${plain}`);
+        }
+      }
     });
 
     test("never returns what was removed, and accepts a removal twice", async () => {
