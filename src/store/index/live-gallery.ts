@@ -27,6 +27,8 @@ const DELETED_SHARE_MAX = 0.2;
 /** Of `exactBelow`: HNSW goes when the gallery is smaller. */
 const SHRUNK_SHARE = 0.8;
 const RECALL_MIN = 0.99;
+/** Of the gallery: fewer additions and erasures since the last build make another one much the same graph. */
+const CHURN_MIN = 0.05;
 const RETRY = { firstMs: 1000, maxMs: 60_000 };
 /** Templates read between two turns of the event loop. */
 const LOAD_TURN = 2000;
@@ -55,6 +57,8 @@ export class LiveGallery implements Gallery, AsyncDisposable {
   #generation = 0;
   #failures = 0;
   #deleted = 0;
+  /** Templates added and erased since the last build began. */
+  #churn = 0;
   #changes = 0;
   #searches = 0;
   #fallbacks = 0;
@@ -218,6 +222,7 @@ export class LiveGallery implements Gallery, AsyncDisposable {
 
   #addToIndexes(slots: readonly number[]): void {
     if (slots.length === 0) return;
+    this.#churn += slots.length;
     for (const index of this.#indexes())
       index.addSlots(slots).catch((cause: unknown) => this.#discard(index, cause));
   }
@@ -226,6 +231,7 @@ export class LiveGallery implements Gallery, AsyncDisposable {
     const slots = this.#book.release(identityId);
     if (slots.length === 0) return;
     for (const slot of slots) this.#table.wipe(slot);
+    this.#churn += slots.length;
     const approximate = this.#serving !== undefined || this.#building !== undefined;
     if (this.#serving !== undefined) this.#deleted += slots.length;
     const removals = this.#indexes().map((index) =>
@@ -335,7 +341,8 @@ export class LiveGallery implements Gallery, AsyncDisposable {
     }
     if (this.#building !== undefined) return;
     const stale = this.#deleted > (this.templateCount + this.#deleted) * DELETED_SHARE_MAX;
-    if (this.#serving !== undefined && !stale && !this.#recall.isBelow(RECALL_MIN)) return;
+    const worn = this.#recall.isBelow(RECALL_MIN) && this.#churn > this.templateCount * CHURN_MIN;
+    if (this.#serving !== undefined && !stale && !worn) return;
     void this.#build();
   }
 
@@ -353,6 +360,7 @@ export class LiveGallery implements Gallery, AsyncDisposable {
 
   async #build(): Promise<void> {
     this.#builds += 1;
+    this.#churn = 0;
     const build = this.#builds;
     const parts = { table: this.#table, book: this.#book, parameters: this.#options.hnsw ?? {} };
     const index = startGeneration(parts);

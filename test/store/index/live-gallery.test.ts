@@ -161,6 +161,27 @@ describe("live gallery", () => {
     assert.equal(gallery.stats().recall, 1);
   });
 
+  test("low recall makes a new generation of a gallery that changed since the last, and of no other", async () => {
+    // A graph too thin for random queries.
+    const thin = { exactBelow: 1000, sampleEvery: 1, hnsw: { m: 8, efConstruction: 16 } };
+    const { gallery, tell } = await open(people(4000), thin);
+    await using _ = gallery;
+    const sampled = (least: number) =>
+      until(`${least} samples`, async () => {
+        await gallery.search(unitVector(random, DIMENSION), 1);
+        return gallery.stats().recallSamples >= least;
+      });
+    await until("generation 1", () => gallery.stats().generation === 1);
+    await sampled(220);
+    assert.ok((gallery.stats().recall ?? 1) < 0.99);
+    assert.equal(gallery.stats().building, false, "the same vectors would build the same graph");
+    tell({
+      kind: "templates-added",
+      templates: Array.from({ length: 300 }, (_, index) => templateOf(`late${index}`)),
+    });
+    await until("generation 2", () => gallery.stats().generation === 2);
+  });
+
   test("templates of another space and vectors that are no unit vectors do not get in", async () => {
     const other = templateOf("alien", 0, "space-2" as SpaceId);
     const broken = {
