@@ -44,7 +44,7 @@ before(() => {
 after(() => rmSync(root, { recursive: true, force: true }));
 
 test(`killed at ${POINTS} system calls, nothing acknowledged is lost and nothing happens twice`, {
-  timeout: 300_000,
+  timeout: 200_000 + POINTS * 1000,
 }, async (t) => {
   const random = seeded(SEED);
   const points = sample(await callsOfOneRun(), POINTS, random);
@@ -124,7 +124,11 @@ async function runUntilKilled(
   });
   const gone = new Promise<void>((resolve) => child.once("close", () => resolve()));
   // A child that hangs ends the reading below too.
-  const limit = setTimeout(() => child.kill("SIGKILL"), RUN_MS);
+  let isHung = false;
+  const limit = setTimeout(() => {
+    isHung = true;
+    child.kill("SIGKILL");
+  }, RUN_MS);
   const acked: { readonly id: string; readonly answer: Answer }[] = [];
   for await (const line of createInterface({ input: child.stdout })) {
     if (line === "ready" || !line.endsWith("}")) continue;
@@ -133,6 +137,7 @@ async function runUntilKilled(
   }
   await gone;
   clearTimeout(limit);
+  assert.ok(!isHung, `the child hung for ${RUN_MS} ms after ${acked.length} acknowledgements`);
   return acked;
 }
 

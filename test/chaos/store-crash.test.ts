@@ -35,7 +35,7 @@ const skip = hasStrace ? false : "NOT RUN: strace is missing, run scripts/setup.
 
 test("a full or a failing disk stops a store with its own fault, and nothing acknowledged is lost", {
   skip,
-  timeout: 600_000,
+  timeout: 200_000,
 }, async () => {
   const kills: KillAt[] = [
     { kind: "failure", name: "pwrite64", error: "ENOSPC", nth: 150 },
@@ -49,7 +49,7 @@ test("a full or a failing disk stops a store with its own fault, and nothing ack
 
 test(`a store killed at ${points} points keeps what it acknowledged and has erased what it erased`, {
   skip,
-  timeout: 1_800_000,
+  timeout: 200_000 + points * 1000,
 }, async () => {
   const queue = crashes();
   let [killed, tried] = [0, 0];

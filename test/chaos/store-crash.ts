@@ -11,9 +11,12 @@ import { StoreLimits } from "../../src/store/limits.ts";
 import { Store } from "../../src/store/store.ts";
 import { now, space, stamp } from "../store/support.ts";
 import { RecordingLog } from "../support/log.ts";
+import { within } from "../support/waiting.ts";
 import type { HarnessLine } from "./store-harness.ts";
 
 const KID = "0123456789abcdef";
+/** It takes a second or two on an idle machine. */
+const RUN_MS = 100_000;
 const HARNESS = join(import.meta.dirname, "store-harness.ts");
 
 export type KillAt =
@@ -93,9 +96,12 @@ async function runHarness(
       child.kill("SIGKILL");
   });
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => (errors += chunk));
-  const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
-    child.on("close", (...ended) => resolve(ended));
+  const ended = new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
+    child.on("close", (...how) => resolve(how));
   });
+  const [code, signal] = await within(ended, "the harness ends", RUN_MS, () => errors).finally(() =>
+    child.kill("SIGKILL"),
+  );
   const failed = at.kind === "failure" && code === 1 && /code: 'store_(full|io)'/.test(errors);
   const killed = signal === "SIGKILL" || code === 137 || failed;
   assert.ok(killed || code === 0, `the harness failed by itself (${code}): ${errors}`);
