@@ -1,4 +1,4 @@
-/** How soon a dead camera is noticed, and how soon frames come again. */
+/** How soon a dead camera is noticed, and how soon frames come again; also when it is vision that died. */
 
 import { type RtspServer, startRtspServer } from "../support/rtsp-server.ts";
 import { GROUP, Site } from "../support/site.ts";
@@ -65,6 +65,7 @@ export const bench: Bench = async ({ quick, say }) => {
       `round ${round + 1}: noticed ${Math.round(killed.at(-1) ?? 0)} / ${Math.round(silent.at(-1) ?? 0)} ms, back ${Math.round(back.at(-1) ?? 0)} / ${Math.round(thawed.at(-1) ?? 0)} ms`,
     );
   }
+  const crashed = await crashes(site, quick ? 1 : ROUNDS, say, framed);
   const row = (what: string, values: readonly number[]) => [
     what,
     values.length,
@@ -81,6 +82,7 @@ export const bench: Bench = async ({ quick, say }) => {
           row("silent (connected, no frames) → noticed", silent),
           row("server up again after an outage → frames", back),
           row("server sends again → frames", thawed),
+          row("vision killed by SIGSEGV, its decoders run on → frames", crashed),
         ],
         notes: [
           "noticed: the camera's state on the broker is no longer online; frames: the capture of the first frame with a usable face, somebody being in view all the time",
@@ -91,9 +93,32 @@ export const bench: Bench = async ({ quick, say }) => {
     budgets: [
       atMost("dead camera noticed, worst", 5, Math.max(...killed, ...silent) / 1000, "s"),
       atMost("frames again, worst", 2, Math.max(...back, ...thawed) / 1000, "s"),
+      atMost("vision killed → frames again, worst", 2, Math.max(...crashed) / 1000, "s"),
     ],
   };
 };
+
+/** The first crash of a daemon each time: one that comes again within a minute waits longer by design. */
+async function crashes(
+  site: Site,
+  rounds: number,
+  say: (line: string) => void,
+  framed: (since: number) => Promise<number>,
+): Promise<readonly number[]> {
+  const took: number[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    await site.kill();
+    const started = monotonicNow();
+    await site.start();
+    await site.cameraIs(CAMERA, "online", started);
+    await framed(started);
+    const from = monotonicNow();
+    process.kill(site.daemon.visionPid ?? 0, "SIGSEGV");
+    took.push(await framed(from));
+    say(`vision killed, round ${round + 1}: frames after ${Math.round(took.at(-1) ?? 0)} ms`);
+  }
+  return took;
+}
 
 async function openSite(server: RtspServer): Promise<Site> {
   const site = await Site.open({
