@@ -17,8 +17,8 @@ const STALL_MS = 2000;
 const CONNECT_MS = 5000;
 /** Longest wait between two tries on a local network (backoff.localMaxMs). */
 const BACKOFF_MS = 1000;
-/** For a machine that is shared with other tests. */
-const SLACK_MS = 1500;
+/** For a machine that others use too; test/bench/camera.ts measures a quiet one. */
+const SLACK_MS = 5000;
 
 type CameraReport = Readonly<Record<string, unknown>>;
 
@@ -238,7 +238,7 @@ describe("outages", { skip, concurrency: 1 }, () => {
   }
 
   async function stateOf(id: string): Promise<CameraReport> {
-    const found = statesOf(await site.status()).find((camera) => camera["id"] === id);
+    const found = statesOf(await site.status()).find(({ camera }) => camera === id);
     assert(found !== undefined, `no state of camera ${id}`);
     return found;
   }
