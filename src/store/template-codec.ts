@@ -69,17 +69,13 @@ function unpacked(bytes: Buffer): PackedTemplate[] {
   }
   if (bytes.length !== at + count * dimension * 4)
     throw new Fault("store_corrupt", "length does not fit count and dimension");
+  // Copied, since a view could be misaligned; once for all: a hundred thousand small buffers cost the collector more.
+  const vectors = new Float32Array(count * dimension);
+  new Uint8Array(vectors.buffer).set(bytes.subarray(at));
   return heads.map((head, index) => ({
     ...head,
-    vector: vectorAt(bytes, at + index * dimension * 4, dimension),
+    vector: vectors.subarray(index * dimension, (index + 1) * dimension),
   }));
-}
-
-/** Copies: a view could be misaligned, and the whole buffer would live as long as one vector. */
-function vectorAt(bytes: Buffer, at: number, dimension: number): Float32Array {
-  const vector = new Float32Array(dimension);
-  new Uint8Array(vector.buffer).set(bytes.subarray(at, at + dimension * 4));
-  return vector;
 }
 
 export interface Profile {

@@ -6,13 +6,15 @@ import { monotonicNow } from "../support/tap.ts";
 import { type Bench, type BenchResult, type Cell, digits } from "./bench.ts";
 import { visitClip } from "./pictures.ts";
 import { enrolPerson, LAUNCHED, pause, processesOf, type Usage, usageOf } from "./site.ts";
-import { median, percentile, slopeOf } from "./stats.ts";
+import { floorsOf, median, percentile, type Slope, slopeOf } from "./stats.ts";
 
 const MINUTES = Number(process.env["OSTIARY_SOAK_MINUTES"] ?? 10);
 const SAMPLE_MS = 2000;
 const CHURN_MS = 5000;
-/** Of the time: caches fill and the heap finds its size. */
-const WARM_UP_SHARE = 0.25;
+/** Caches fill and the heaps find their size: so long, but at most half of a short soak. */
+const WARM_UP_MINUTES = 10;
+/** A resident set rises and falls with the collectors by some MB within minutes; what stays is its floor. */
+const FLOOR_MS = 120_000;
 const SLOPE_MAX_MB_PER_HOUR = 1;
 
 interface Sample extends Usage {
@@ -132,7 +134,7 @@ function resultOf(
         rows,
         notes: [
           "first, last: medians of the first and the last tenth after warm-up",
-          `slope: least squares over the resident set after the first ${WARM_UP_SHARE * 100} %`,
+          `slope: least squares over the least resident set of every ${FLOOR_MS / 60_000} minutes after the first ${warmUpMinutes(minutes)}`,
         ],
       },
       {
@@ -199,11 +201,17 @@ function rowOf(name: string, samples: readonly Sample[], minutes: number): Cell[
 }
 
 /** MB an hour. */
-function growth(samples: readonly Sample[], minutes: number): { slope: number; error: number } {
+function growth(samples: readonly Sample[], minutes: number): Slope {
+  const warm = afterWarmUp(samples, minutes);
   return slopeOf(
-    afterWarmUp(samples, minutes).map(({ atMs, rssMb }) => [atMs / 3_600_000, rssMb] as const),
+    floorsOf(
+      warm.map(({ atMs, rssMb }) => [atMs / 3_600_000, rssMb] as const),
+      FLOOR_MS / 3_600_000,
+    ),
   );
 }
 
+const warmUpMinutes = (minutes: number): number => Math.min(WARM_UP_MINUTES, minutes / 2);
+
 const afterWarmUp = (samples: readonly Sample[], minutes: number): readonly Sample[] =>
-  samples.filter(({ atMs }) => atMs >= minutes * 60_000 * WARM_UP_SHARE);
+  samples.filter(({ atMs }) => atMs >= warmUpMinutes(minutes) * 60_000);

@@ -67,7 +67,29 @@ export interface Slope {
   readonly error: number;
 }
 
-/** Least squares. */
+/**
+ * The lowest point of every whole window of x, from the first point on: what remains when a sawtooth of
+ * garbage and collection is taken away.
+ */
+export function floorsOf(
+  points: readonly (readonly [x: number, y: number])[],
+  window: number,
+): readonly (readonly [x: number, y: number])[] {
+  const [first, last] = [points[0], points.at(-1)];
+  if (first === undefined || last === undefined) return [];
+  const floors: (readonly [number, number])[] = [];
+  for (let from = first[0]; from + window <= last[0]; from += window) {
+    const within = points.filter(([x]) => x >= from && x < from + window);
+    const lowest = within.reduce<readonly [number, number] | undefined>(
+      (least, point) => (least === undefined || point[1] < least[1] ? point : least),
+      undefined,
+    );
+    if (lowest !== undefined) floors.push(lowest);
+  }
+  return floors;
+}
+
+/** Least squares. The error is infinite where two points or fewer leave none to see. */
 export function slopeOf(points: readonly (readonly [x: number, y: number])[]): Slope {
   const n = points.length;
   const mx = points.reduce((sum, [x]) => sum + x, 0) / n;
@@ -75,5 +97,8 @@ export function slopeOf(points: readonly (readonly [x: number, y: number])[]): S
   const spread = points.reduce((sum, [x]) => sum + (x - mx) ** 2, 0);
   const slope = points.reduce((sum, [x, y]) => sum + (x - mx) * (y - my), 0) / spread;
   const rest = points.reduce((sum, [x, y]) => sum + (y - my - slope * (x - mx)) ** 2, 0);
-  return { slope, error: Math.sqrt(rest / Math.max(1, n - 2) / spread) };
+  return {
+    slope,
+    error: n > 2 ? Math.sqrt(rest / (n - 2) / spread) : Number.POSITIVE_INFINITY,
+  };
 }
