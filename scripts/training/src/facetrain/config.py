@@ -210,6 +210,9 @@ class Run:
     def __post_init__(self) -> None:
         if self.terms and self.teacher.kind == "none":
             raise ValueError("terms distil from a teacher; set teacher.kind and teacher.path")
+        kinds = [term.kind for term in self.terms]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError(f"terms are {kinds}; each kind may stand once")
         if self.head.kind == "none" and not self.terms:
             raise ValueError("without a head and without terms there is no loss")
         supervised = self.head.kind != "none" or any(t.kind == "adaptive" for t in self.terms)

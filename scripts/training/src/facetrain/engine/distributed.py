@@ -96,3 +96,10 @@ def choose_device(name: str, local_rank: int | None = None) -> torch.device:
     if device.index is not None and local_rank is None:
         return device
     return torch.device("cuda", local_rank or 0)
+
+
+def gathered_rows(rows: Tensor) -> Tensor:
+    """The rows of all processes, in order of rank, without gradient; as many from each."""
+    parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, rows.contiguous())
+    return torch.cat(parts)

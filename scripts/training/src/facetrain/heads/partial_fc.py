@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from facetrain.engine.distributed import gathered_rows
 from facetrain.heads.margin import KERNEL_STD, Margin, cosines, margin_logits
 
 
@@ -55,7 +56,7 @@ class PartialFC(nn.Module):
         e_GD, label_G = e_BD.float(), label_B
         if self.world > 1:
             e_GD = _AllGather.apply(e_GD)
-            label_G = _gathered(label_B)
+            label_G = gathered_rows(label_B)
         local_G = label_G - self.first_class
         owned_G = (label_G >= 0) & (local_G >= 0) & (local_G < len(self.weight))
         local_G = torch.where(owned_G, local_G, -1)
@@ -90,7 +91,7 @@ class _AllGather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, e_BD: Tensor) -> Tensor:
         ctx.rows = len(e_BD)
-        return _gathered(e_BD)
+        return gathered_rows(e_BD)
 
     @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> Tensor:
@@ -131,9 +132,3 @@ class _ShardedCrossEntropy(torch.autograd.Function):
         target_GS = torch.zeros_like(probability_GS).scatter(1, column_G1, owned_G1.float())
         weight_G1 = counts_G.unsqueeze(1) / count * grad[0]
         return (probability_GS - target_GS) * weight_G1, None, None, None
-
-
-def _gathered(value: Tensor) -> Tensor:
-    parts = [torch.empty_like(value) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, value.contiguous())
-    return torch.cat(parts)

@@ -1,0 +1,71 @@
+"""``facetrain COMMAND``: finds the command, then imports it; nothing heavy before."""
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from facetrain.command import Command
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "data": ("facetrain.data", "read, align, pack, split and look at pictures of faces"),
+    "search": ("facetrain.search", "search PocketNet's space for cells; writes a genotype"),
+    "train": ("facetrain.recipes", "train a backbone by a recipe"),
+    "distill": ("facetrain.recipes", "train by a recipe that learns from a teacher"),
+    "evaluate": ("facetrain.evaluate", "verification, identification and rates by group"),
+    "export": ("facetrain.export", "fold a checkpoint and write it as ONNX, INT8 if wanted"),
+    "calibrate": ("facetrain.export", "measure which score means which false match rate"),
+    "pack": ("facetrain.export", "put detector, embedder and calibration into a pack"),
+    "detector": ("facetrain.detector", "train, distil, evaluate and export a face detector"),
+}
+"""Command → the sub-package whose ``commands`` module has it, and what it does."""
+
+USER_ERROR, INTERRUPTED = 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name = given[0] if given else ""
+    if name not in COMMANDS:
+        return _overview(given)
+    package, summary = COMMANDS[name]
+    command = load_command(package, name)
+    parser = argparse.ArgumentParser(
+        prog=f"facetrain {name}",
+        description=summary[0].upper() + summary[1:] + ".",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.configure(parser)
+    parsed = parser.parse_args(given[1:])
+    logging.basicConfig(
+        level=os.environ.get("FACETRAIN_LOG", "INFO").upper(),
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        return command.run(parsed) or 0
+    except ValueError as error:
+        sys.stderr.write(f"facetrain {name}: {error}\n")
+        return USER_ERROR
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def load_command(package: str, name: str) -> Command:
+    """The command of a sub-package."""
+    return importlib.import_module(f"{package}.commands").COMMANDS[name]
+
+
+def _overview(given: list[str]) -> int:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
+    text = "usage: facetrain COMMAND …\n\n" + "\n".join(lines)
+    text += "\n\nfacetrain COMMAND --help says what a command takes.\n"
+    if given and given[0] not in ("-h", "--help"):
+        sys.stderr.write(f"facetrain: there is no command {given[0]!r}\n\n{text}")
+        return USER_ERROR
+    (sys.stdout if given else sys.stderr).write(text)
+    return 0 if given else USER_ERROR

@@ -1,0 +1,99 @@
+"""Teachers and tasks as a run names them."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from facetrain.checks import one_of
+from facetrain.config import Run, TeacherOptions, TermOptions
+from facetrain.distill.adaptive import AdaptiveCentres
+from facetrain.distill.task import (
+    ClassifyTask,
+    DistillTask,
+    Term,
+    identity_label,
+    instance_label,
+)
+from facetrain.distill.teacher import (
+    CheckpointTeacher,
+    OnnxTeacher,
+    PrecomputedTeacher,
+    ScheduledTeacher,
+    Teacher,
+    TorchGraphTeacher,
+)
+from facetrain.distill.views import Views
+from facetrain.engine.distributed import World
+from facetrain.heads.build import build_head
+from facetrain.heads.margin import Margin
+from facetrain.models.backbone import Backbone
+from facetrain.preprocessing import Preprocessing
+
+
+def build_teacher(options: TeacherOptions, device: torch.device) -> Teacher | None:
+    """The teacher, on the device; None for "none".
+
+    Raises:
+        ValueError: Its file is missing or something else.
+    """
+    if options.kind == "none":
+        return None
+    if not options.path:
+        raise ValueError(f"teacher.kind is {options.kind}; teacher.path must name its file")
+    common: dict[str, Any] = {"device": device, "precision": options.precision}
+    match options.kind:
+        case "checkpoint":
+            return CheckpointTeacher(options.path, **common)
+        case "schedule":
+            return ScheduledTeacher.of_run(options.path, epochs=options.epochs, **common)
+        case "graph":
+            return TorchGraphTeacher(options.path, preprocessing_of(options), **common)
+        case "onnx":
+            return OnnxTeacher(options.path, preprocessing_of(options))
+        case "precomputed":
+            return PrecomputedTeacher.load(options.path, device=device)
+
+
+def preprocessing_of(options: TeacherOptions) -> Preprocessing:
+    """An ONNX teacher's preprocessing; a JSON list is as good as a tuple."""
+    if not options.preprocessing:
+        raise ValueError(
+            f"teacher.preprocessing is empty; an ONNX file ({options.path}) does not say how its "
+            "pixels are prepared: give width_px, height_px, channel_order, mean and std"
+        )
+    tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in options.preprocessing.items()}
+    unknown = set(tuples) - {"width_px", "height_px", "channel_order", "mean", "std"}
+    for name in unknown:
+        one_of("teacher.preprocessing", name, sorted(Preprocessing.__dataclass_fields__))
+    return Preprocessing(**tuples)
+
+
+def build_task(
+    run: Run,
+    backbone: Backbone,
+    views: Views,
+    *,
+    num_identities: int,
+    num_pictures: int,
+    world: World,
+) -> ClassifyTask | DistillTask:
+    """Classification, distillation, or both, as the run's head and terms say."""
+    instance = run.data.labels == "instance"
+    classes = num_pictures if instance else num_identities
+    label_of = instance_label if instance else identity_label
+    head = build_head(run.head, backbone.embedding_dim, classes, rank=world.rank, world=world.size)
+    teacher = build_teacher(run.teacher, world.device)
+    if teacher is None or not run.terms:
+        assert isinstance(head, nn.Module), "Run has a head or terms"
+        return ClassifyTask(backbone, head, views, label_of=label_of)
+    terms = [_term(term, backbone.embedding_dim, classes, world) for term in run.terms]
+    return DistillTask(backbone, teacher, terms, views, head=head, label_of=label_of)
+
+
+def _term(options: TermOptions, embedding_dim: int, classes: int, world: World) -> Term:
+    if options.kind != "adaptive":
+        return Term(options=options)
+    margin = Margin.arcface(options.margin, options.scale)
+    centres = AdaptiveCentres(embedding_dim, classes, margin, world=world.size)
+    return Term(options=options, centres=centres)

@@ -1,0 +1,143 @@
+"""The tasks the loop is given: classification by margin, and distillation with or without it."""
+
+# B batch, C channels, H height, W width, D embedding
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from facetrain.config import TermOptions
+from facetrain.data.batches import Batch
+from facetrain.distill.adaptive import AdaptiveCentres
+from facetrain.distill.teacher import Teacher
+from facetrain.distill.template import (
+    cosine_loss,
+    mean_cosine,
+    similarity_loss,
+    template_loss,
+)
+from facetrain.distill.views import Views
+from facetrain.models.backbone import Backbone
+
+LabelOf = Callable[[Batch], Tensor]
+
+
+def identity_label(batch: Batch) -> Tensor:
+    return batch.label_B
+
+
+def instance_label(batch: Batch) -> Tensor:
+    """Every picture its own class; its augmented views are the members."""
+    return batch.index_B
+
+
+class ClassifyTask:
+    """Margin softmax over identities."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: nn.Module,
+        views: Views,
+        *,
+        label_of: LabelOf = identity_label,
+    ) -> None:
+        self._backbone, self._head, self._views, self._label_of = backbone, head, views, label_of
+        self._trained = nn.ModuleDict({"backbone": backbone, "head": head})
+
+    def modules(self) -> nn.ModuleDict:
+        return self._trained
+
+    def on_epoch(self, epoch: int) -> None: ...
+
+    def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        view_BCHW = self._views.of(batch.crop_BCHW, step)
+        e_BD = self._backbone(self._backbone.preprocessing.apply(view_BCHW))
+        return {"loss": self._head(e_BD, self._label_of(batch))}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Term:
+    """One part of the distillation loss; adaptive centres bring their module."""
+
+    options: TermOptions
+    centres: AdaptiveCentres | None = None
+
+    def __call__(self, student_BD: Tensor, teacher_BD: Tensor, label_B: Tensor) -> Tensor:
+        """The weighted loss."""
+        options = self.options
+        match options.kind:
+            case "template":
+                value = template_loss(student_BD, teacher_BD, per_dim=options.per_dim)
+            case "cosine":
+                value = cosine_loss(student_BD, teacher_BD)
+            case "similarity":
+                value = similarity_loss(student_BD, teacher_BD)
+            case "adaptive":
+                assert self.centres is not None
+                value = self.centres(student_BD, teacher_BD, label_B)
+        return options.weight * value
+
+
+class DistillTask:
+    """An optional margin head plus weighted terms between student and teacher.
+
+    Both see the same augmented view. Without a head, and without adaptive centres, labels are not
+    looked at. The logged terms are weighted: they add up to the loss.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        teacher: Teacher,
+        terms: Sequence[Term],
+        views: Views,
+        *,
+        head: nn.Module | None = None,
+        label_of: LabelOf = identity_label,
+    ) -> None:
+        """Check that the terms can compare student and teacher.
+
+        Raises:
+            ValueError: Their dimensions differ and a term needs equal ones, or there is no term.
+        """
+        if not terms:
+            raise ValueError("a distillation needs at least one term")
+        needing = [t.options.kind for t in terms if t.options.kind != "similarity"]
+        self._same_dim = teacher.embedding_dim == backbone.embedding_dim
+        if needing and not self._same_dim:
+            raise ValueError(
+                f"the teacher's embeddings have {teacher.embedding_dim} dimensions, the student's "
+                f"{backbone.embedding_dim}; the {needing[0]} term compares them one by one: set "
+                f"model.embedding_dim to {teacher.embedding_dim}, or use only similarity terms"
+            )
+        self._backbone, self._teacher, self._terms = backbone, teacher, terms
+        self._head, self._views, self._label_of = head, views, label_of
+        self._trained = nn.ModuleDict({"backbone": backbone})
+        if head is not None:
+            self._trained["head"] = head
+        for number, term in enumerate(terms):
+            if term.centres is not None:
+                self._trained[f"centres_{number}"] = term.centres
+
+    def modules(self) -> nn.ModuleDict:
+        return self._trained
+
+    def on_epoch(self, epoch: int) -> None:
+        self._teacher.on_epoch(epoch)
+
+    def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        view_BCHW = self._views.of(batch.crop_BCHW, step)
+        teacher_BD = self._teacher.embed(view_BCHW, batch.index_B)
+        student_BD = self._backbone(self._backbone.preprocessing.apply(view_BCHW))
+        label_B = self._label_of(batch)
+        parts = {}
+        if self._head is not None:
+            parts["margin"] = self._head(student_BD, label_B)
+        for term in self._terms:
+            parts[term.options.kind] = term(student_BD, teacher_BD, label_B)
+        losses = {"loss": sum(parts.values()), **parts}
+        if self._same_dim:
+            losses["teacher_cosine"] = mean_cosine(student_BD, teacher_BD)
+        return losses
