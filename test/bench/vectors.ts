@@ -7,6 +7,8 @@ export const DIMENSION = 256;
 export const TEMPLATES_PER_IDENTITY = 5;
 /** Cosine of a template with its person's centre: two templates of one person then differ as real ones do. */
 const TO_CENTRE = 0.85;
+/** Of a poor picture: about 0.5 alike to its person's best template, where thresholds lie. */
+const POOR_TO_CENTRE = 0.6;
 
 export interface People {
   /** Row by row. */
@@ -15,6 +17,8 @@ export interface People {
   readonly template: (row: number) => Float32Array;
   /** A new picture of somebody enrolled. */
   readonly probe: () => Float32Array;
+  /** A poor one. */
+  readonly poorProbe: () => Float32Array;
   /** Somebody who is not. */
   readonly stranger: () => Float32Array;
 }
@@ -35,15 +39,17 @@ export function people(count: number, seed = 1): People {
   }
   const people = centres.length / DIMENSION;
   let asked = 0;
+  const somebody = (): Float32Array => {
+    // Far apart in the gallery from one to the next: 7919 is prime.
+    asked = (asked + 7919) % people;
+    return centre(asked);
+  };
   return {
     templates,
     count,
     template: (row) => templates.slice(row * DIMENSION, (row + 1) * DIMENSION),
-    probe: () => {
-      // Far apart in the gallery from one to the next: 7919 is prime.
-      asked = (asked + 7919) % people;
-      return near(centre(asked), gauss);
-    },
+    probe: () => near(somebody(), gauss),
+    poorProbe: () => near(somebody(), gauss, POOR_TO_CENTRE),
     stranger: () => unit(gauss),
   };
 }
@@ -58,11 +64,11 @@ export function* stored(made: People, spaceId: SpaceId): Generator<StoredTemplat
 export const identityOf = (row: number): IdentityId =>
   `p${String(Math.floor(row / TEMPLATES_PER_IDENTITY)).padStart(6, "0")}` as IdentityId;
 
-function near(centre: Float32Array, gauss: () => number): Float32Array {
+function near(centre: Float32Array, gauss: () => number, toCentre = TO_CENTRE): Float32Array {
   const noise = unit(gauss);
-  const aside = Math.sqrt(1 - TO_CENTRE ** 2);
+  const aside = Math.sqrt(1 - toCentre ** 2);
   return normalised(
-    noise.map((value, index) => TO_CENTRE * (centre[index] as number) + aside * value),
+    noise.map((value, index) => toCentre * (centre[index] as number) + aside * value),
   );
 }
 

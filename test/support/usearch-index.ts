@@ -4,6 +4,7 @@ import type { EmbeddingIndex, Neighbour } from "../../src/gallery/index-port.ts"
 import { cosine } from "../../src/lib/brand.ts";
 import { Fault } from "../../src/lib/fault.ts";
 import { isUnit } from "../../src/lib/vector.ts";
+import { HNSW_DEFAULTS } from "../../src/store/index/thread-index.ts";
 
 export class UsearchIndex implements EmbeddingIndex {
   readonly kind = "hnsw";
@@ -17,9 +18,9 @@ export class UsearchIndex implements EmbeddingIndex {
       metric: usearch.MetricKind.IP,
       quantization: usearch.ScalarKind.F32,
       dimensions: dimension,
-      connectivity: 24,
-      expansion_add: 150,
-      expansion_search: 96,
+      connectivity: HNSW_DEFAULTS.m,
+      expansion_add: HNSW_DEFAULTS.efConstruction,
+      expansion_search: HNSW_DEFAULTS.efSearch,
       multi: false,
     });
   }
