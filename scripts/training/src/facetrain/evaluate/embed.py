@@ -98,15 +98,7 @@ class OnnxEmbedder:
         """
         data = model if isinstance(model, bytes) else _read(model)
         name = "an ONNX model" if isinstance(model, bytes) else str(model)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                data, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as fault:
-            raise ValueError(f"{name}: ONNX Runtime cannot open it: {fault}") from fault
+        self._session = _session(data, name, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self._input = input_name or inputs[0].name
         self._output = output_name or outputs[0].name
@@ -306,6 +298,16 @@ def _read(file: Path) -> bytes:
     return file.read_bytes()
 
 
+def _session(model: bytes, name: str, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as fault:
+        raise ValueError(f"{name}: ONNX Runtime cannot open it: {fault}") from fault
+
+
 def _read_json(file: Path) -> dict:
     try:
         return json.loads(_read(file))
@@ -314,7 +316,7 @@ def _read_json(file: Path) -> dict:
 
 
 def _stored_preprocessing(model: bytes, file: Path) -> Preprocessing:
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = _session(model, str(file), threads=1)
     stored = session.get_modelmeta().custom_metadata_map.get("preprocessing")
     if stored is None:
         raise ValueError(
