@@ -21,13 +21,18 @@ def plot_det(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], file: Path, ti
     """
     figure = _figure()
     axes = figure.add_subplot()
+    has_errors = False
     for label, (genuine_G, impostor_I) in curves.items():
         det = det_curve(genuine_G, impostor_I)
         supported = det.fmr_T * len(impostor_I) >= RULE_OF
         (line,) = axes.plot(det.fmr_T[supported], det.fnmr_T[supported], label=label)
         rest = ~supported & (det.fmr_T > 0)
+        # Nothing to show on a logarithmic axis where no error is made.
+        has_errors |= bool(((det.fmr_T > 0) & (det.fnmr_T > 0)).any())
         axes.plot(det.fmr_T[rest], det.fnmr_T[rest], ":", color=line.get_color())
-    axes.set(xscale="log", yscale="log", xlabel="false match rate", ylabel="false non-match rate")
+    axes.set(xlabel="false match rate", ylabel="false non-match rate")
+    if has_errors:
+        axes.set(xscale="log", yscale="log")
     axes.set_title(title)
     axes.grid(which="both", alpha=0.3)
     axes.legend(title=f"dotted: fewer than {RULE_OF} false matches")
