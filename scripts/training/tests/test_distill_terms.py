@@ -46,8 +46,13 @@ def test_similarity_is_by_pairs_and_takes_other_dimensions() -> None:
         similarity_loss(student_BD[:1], teacher_BE[:1])
 
 
-def centres(weighting="student_and_centre") -> AdaptiveCentres:
-    made = AdaptiveCentres(2, 3, Margin.arcface(0.3, scale=8.0), weighting=weighting)
+def centres(*, by_student_alone: bool = False) -> AdaptiveCentres:
+    made = AdaptiveCentres(
+        2,
+        3,
+        Margin.arcface(0.3, scale=8.0),
+        weighting="student" if by_student_alone else "student_and_centre",
+    )
     made.centre_KD.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]))
     return made
 
@@ -61,7 +66,7 @@ def test_centres_follow_the_teacher_by_agreement() -> None:
     expected = 0.64 * torch.tensor([0.0, 1.0]) + 0.36 * teacher_BD[0]
     torch.testing.assert_close(head.centre_KD[1], expected)
     torch.testing.assert_close(head.centre_KD[0], torch.tensor([1.0, 0.0]))
-    by_student = centres("student")
+    by_student = centres(by_student_alone=True)
     by_student(student_BD, teacher_BD, torch.tensor([1]))
     expected = 0.8 * torch.tensor([0.0, 1.0]) + 0.2 * teacher_BD[0]
     torch.testing.assert_close(by_student.centre_KD[1], expected)
@@ -75,7 +80,7 @@ def test_an_early_student_makes_centres_jump_to_the_teacher() -> None:
 
 
 def test_several_samples_of_a_class_move_it_to_their_mean() -> None:
-    head = centres("student")
+    head = centres(by_student_alone=True)
     teacher_BD = F.normalize(torch.tensor([[0.6, 0.8], [0.8, 0.6], [0.0, 1.0]]))
     head(-teacher_BD, teacher_BD, torch.tensor([0, 0, -1]))
     torch.testing.assert_close(head.centre_KD[0], teacher_BD[:2].mean(0), rtol=0, atol=1e-5)

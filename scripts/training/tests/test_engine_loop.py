@@ -1,6 +1,7 @@
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def rows(out: Path) -> list[dict]:
     return [{key: row[key] for key in EXACT} for row in read_metrics(out / "metrics.jsonl")]
 
 
-def same_state(a: object, b: object) -> bool:
+def same_state(a: Any, b: Any) -> bool:
     if isinstance(a, torch.Tensor):
         return torch.equal(a, b)
     if isinstance(a, dict):
@@ -120,7 +121,7 @@ def test_evaluators_see_the_averaged_model_in_evaluation_mode(tmp_path: Path) ->
         every = 2
 
         def run(self, model: nn.Module) -> dict[str, float]:
-            seen.append((model.training, model[0].weight.detach().clone()))
+            seen.append((model.training, model.get_parameter("0.weight").detach().clone()))
             return {"figure": 1.5}
 
     task = Regression()
@@ -129,7 +130,9 @@ def test_evaluators_see_the_averaged_model_in_evaluation_mode(tmp_path: Path) ->
     assert len(seen) == 1
     assert not seen[0][0]
     assert torch.equal(seen[0][1], stored["ema"]["0.weight"])
-    assert torch.equal(task.modules()["backbone"][0].weight, stored["state"]["0.weight"])
+    assert torch.equal(
+        task.modules()["backbone"].get_parameter("0.weight"), stored["state"]["0.weight"]
+    )
     figures = [row for row in read_metrics(tmp_path / "metrics.jsonl") if "figure" in row]
     assert figures == [{"step": 8, "epoch": 2, "figure": 1.5}]
 

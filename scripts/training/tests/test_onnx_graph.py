@@ -33,9 +33,7 @@ def one_node(op: str, constants: list, shape: tuple[int, ...], **attributes) -> 
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         initialisers,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model)
-    return model
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 IMAGE = (2, 4, 6, 6)
@@ -78,14 +76,14 @@ NODES = {
     "add": ("Add", [weights(4, 1, 1)], IMAGE, {}),
     "sub": ("Sub", [weights(1)], IMAGE, {}),
     "mul": ("Mul", [weights(6)], IMAGE, {}),
-    "div": ("Div", [np.float32([2.0])], IMAGE, {}),
+    "div": ("Div", [np.array([2.0], dtype=np.float32)], IMAGE, {}),
     "flatten": ("Flatten", [], IMAGE, {"axis": 1}),
     "reshape": ("Reshape", [np.array([0, -1, 6])], IMAGE, {}),
     "transpose": ("Transpose", [], IMAGE, {"perm": [0, 2, 3, 1]}),
     "concat": ("Concat", [weights(2, 1, 6, 6)], IMAGE, {"axis": 1}),
     "resize": (
         "Resize",
-        [None, np.float32([1, 1, 2, 3])],
+        [None, np.array([1, 1, 2, 3], dtype=np.float32)],
         IMAGE,
         {
             "mode": "nearest",
@@ -146,7 +144,10 @@ def test_gradient_reaches_the_input() -> None:
     ("model", "says"),
     [
         (one_node("Hardmax", [], IMAGE), "Hardmax"),
-        (one_node("Resize", [None, np.float32([1, 1, 2, 2])], IMAGE), "nearest, asymmetric"),
+        (
+            one_node("Resize", [None, np.array([1, 1, 2, 2], dtype=np.float32)], IMAGE),
+            "nearest, asymmetric",
+        ),
         (one_node("Flatten", [], IMAGE, axis=2), "axis is 2"),
     ],
     ids=["operator", "mode", "axis"],

@@ -10,6 +10,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+STOPPED = 3
+"""Exit status of work that was stopped before its end: the same command continues it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:

@@ -19,7 +19,7 @@ class DataOptions:
     """Aligned crops to train on; kinds and paths as ``facetrain.data`` reads them."""
 
     path: str = ""
-    """A pack, folder, list file, ``.rec`` or tar; the command line's ``--data`` fills it in."""
+    """A pack, folder, list file, ``.rec`` or tar."""
     labels: Literal["identity", "instance", "none"] = "identity"
     """"instance": every picture is a class of its own, its augmented views are the members."""
     identities: tuple[float, float] = (0.0, 1.0)
@@ -30,8 +30,9 @@ class DataOptions:
     in_memory: bool = True
     """Decode everything once and keep it on the device; else decode batch by batch."""
     workers: int = 2
-    augment: JsonObject = field(default_factory=dict)
-    """Fields of ``facetrain.data.augment.AugmentOptions``; empty for none."""
+    augment: JsonObject = field(default_factory=lambda: {"preset": "flip"})
+    """"preset": "none", "flip", "light", "full" or "label_free", then fields of
+    ``facetrain.data.augment.AugmentOptions`` that differ."""
 
     def __post_init__(self) -> None:
         one_of("data.labels", self.labels, ("identity", "instance", "none"))

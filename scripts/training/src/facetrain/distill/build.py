@@ -2,19 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from facetrain.checks import one_of
 from facetrain.config import Run, TeacherOptions, TermOptions
 from facetrain.distill.adaptive import AdaptiveCentres
-from facetrain.distill.task import (
-    ClassifyTask,
-    DistillTask,
-    Term,
-    identity_label,
-    instance_label,
-)
+from facetrain.distill.task import ClassifyTask, DistillTask, Term
 from facetrain.distill.teacher import (
     CheckpointTeacher,
     OnnxTeacher,
@@ -62,7 +57,9 @@ def preprocessing_of(options: TeacherOptions) -> Preprocessing:
             f"teacher.preprocessing is empty; an ONNX file ({options.path}) does not say how its "
             "pixels are prepared: give width_px, height_px, channel_order, mean and std"
         )
-    tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in options.preprocessing.items()}
+    tuples: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in options.preprocessing.items()
+    }
     unknown = set(tuples) - {"width_px", "height_px", "channel_order", "mean", "std"}
     for name in unknown:
         one_of("teacher.preprocessing", name, sorted(Preprocessing.__dataclass_fields__))
@@ -75,20 +72,25 @@ def build_task(
     views: Views,
     *,
     num_identities: int,
-    num_pictures: int,
     world: World,
+    pictures: np.ndarray | None = None,
 ) -> ClassifyTask | DistillTask:
-    """Classification, distillation, or both, as the run's head and terms say."""
-    instance = run.data.labels == "instance"
-    classes = num_pictures if instance else num_identities
-    label_of = instance_label if instance else identity_label
-    head = build_head(run.head, backbone.embedding_dim, classes, rank=world.rank, world=world.size)
+    """Classification, distillation, or both, as the run's head and terms say.
+
+    Args:
+        pictures: Where the training pictures stand in the whole set, for precomputed embeddings.
+    """
+    head = build_head(
+        run.head, backbone.embedding_dim, num_identities, rank=world.rank, world=world.size
+    )
     teacher = build_teacher(run.teacher, world.device)
     if teacher is None or not run.terms:
         assert isinstance(head, nn.Module), "Run has a head or terms"
-        return ClassifyTask(backbone, head, views, label_of=label_of)
-    terms = [_term(term, backbone.embedding_dim, classes, world) for term in run.terms]
-    return DistillTask(backbone, teacher, terms, views, head=head, label_of=label_of)
+        return ClassifyTask(backbone, head, views)
+    if isinstance(teacher, PrecomputedTeacher) and pictures is not None:
+        teacher = teacher.of_pictures(pictures)
+    terms = [_term(term, backbone.embedding_dim, num_identities, world) for term in run.terms]
+    return DistillTask(backbone, teacher, terms, views, head=head)
 
 
 def _term(options: TermOptions, embedding_dim: int, classes: int, world: World) -> Term:

@@ -2,7 +2,7 @@
 
 # B batch, C channels, H height, W width, D embedding
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -20,30 +20,12 @@ from facetrain.distill.template import (
 from facetrain.distill.views import Views
 from facetrain.models.backbone import Backbone
 
-LabelOf = Callable[[Batch], Tensor]
-
-
-def identity_label(batch: Batch) -> Tensor:
-    return batch.label_B
-
-
-def instance_label(batch: Batch) -> Tensor:
-    """Every picture its own class; its augmented views are the members."""
-    return batch.index_B
-
 
 class ClassifyTask:
     """Margin softmax over identities."""
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        head: nn.Module,
-        views: Views,
-        *,
-        label_of: LabelOf = identity_label,
-    ) -> None:
-        self._backbone, self._head, self._views, self._label_of = backbone, head, views, label_of
+    def __init__(self, backbone: Backbone, head: nn.Module, views: Views) -> None:
+        self._backbone, self._head, self._views = backbone, head, views
         self._trained = nn.ModuleDict({"backbone": backbone, "head": head})
 
     def modules(self) -> nn.ModuleDict:
@@ -54,7 +36,7 @@ class ClassifyTask:
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         view_BCHW = self._views.of(batch.crop_BCHW, step)
         e_BD = self._backbone(self._backbone.preprocessing.apply(view_BCHW))
-        return {"loss": self._head(e_BD, self._label_of(batch))}
+        return {"loss": self._head(e_BD, batch.label_B)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +77,6 @@ class DistillTask:
         views: Views,
         *,
         head: nn.Module | None = None,
-        label_of: LabelOf = identity_label,
     ) -> None:
         """Check that the terms can compare student and teacher.
 
@@ -113,7 +94,7 @@ class DistillTask:
                 f"model.embedding_dim to {teacher.embedding_dim}, or use only similarity terms"
             )
         self._backbone, self._teacher, self._terms = backbone, teacher, terms
-        self._head, self._views, self._label_of = head, views, label_of
+        self._head, self._views = head, views
         self._trained = nn.ModuleDict({"backbone": backbone})
         if head is not None:
             self._trained["head"] = head
@@ -131,12 +112,11 @@ class DistillTask:
         view_BCHW = self._views.of(batch.crop_BCHW, step)
         teacher_BD = self._teacher.embed(view_BCHW, batch.index_B)
         student_BD = self._backbone(self._backbone.preprocessing.apply(view_BCHW))
-        label_B = self._label_of(batch)
         parts = {}
         if self._head is not None:
-            parts["margin"] = self._head(student_BD, label_B)
+            parts["margin"] = self._head(student_BD, batch.label_B)
         for term in self._terms:
-            parts[term.options.kind] = term(student_BD, teacher_BD, label_B)
+            parts[term.options.kind] = term(student_BD, teacher_BD, batch.label_B)
         losses = {"loss": sum(parts.values()), **parts}
         if self._same_dim:
             losses["teacher_cosine"] = mean_cosine(student_BD, teacher_BD)

@@ -215,6 +215,16 @@ class PrecomputedTeacher:
         except (OSError, ValueError) as error:
             raise ValueError(f"{path}: holds no embeddings ({error})") from error
 
+    def of_pictures(self, indices: np.ndarray) -> "PrecomputedTeacher":
+        """For a set made of these pictures (M,) of the whole one."""
+        if len(indices) and indices.max() >= len(self._e_ND):
+            raise ValueError(
+                f"there are embeddings of {len(self._e_ND)} pictures, the set has more: "
+                "compute them for this set"
+            )
+        chosen = torch.from_numpy(np.asarray(indices)).to(self._e_ND.device)
+        return PrecomputedTeacher(self._e_ND[chosen], device=self._e_ND.device)
+
     def on_epoch(self, epoch: int) -> None: ...
 
     @torch.no_grad()
