@@ -17,7 +17,7 @@ _POCKETNETS: dict[str, Options] = {
     "pocketnet_s": {"cells": 18, "channels": 16},
     "pocketnet_m": {"cells": 9, "channels": 32},
     # For tests and the toy run: the same code at a hundredth of the cost.
-    "pocketnet_toy": {"cells": 3, "channels": 4, "tail_channels": 64},
+    "pocketnet_toy": {"cells": 5, "channels": 4, "tail_channels": 64},
 }
 _MOBILEFACENETS: dict[str, Options] = {
     "mobilefacenet": {},
