@@ -5,6 +5,7 @@ import { diffConfig, mergeLive } from "./config/diff.ts";
 import { type Config, warningsOf } from "./config/schema.ts";
 import { Cameras } from "./control/cameras.ts";
 import { Collectors } from "./control/collectors.ts";
+import { openDeviceClock } from "./control/device-clock.ts";
 import { openDeviceStore } from "./control/device-store.ts";
 import type { Dispatcher } from "./control/dispatcher.ts";
 import { dispatcherOf } from "./control/dispatching.ts";
@@ -17,7 +18,7 @@ import { watchdogOf } from "./control/watching.ts";
 import type { Doorkeeper } from "./decide.ts";
 import type { TrackView } from "./decision/view.ts";
 import type { Pack } from "./embedding/pack.ts";
-import { type CameraId, type EpochMs, epochMs } from "./lib/brand.ts";
+import type { CameraId, EpochMs } from "./lib/brand.ts";
 import type { Clock } from "./lib/clock.ts";
 import { codeOf, messageOf } from "./lib/fault.ts";
 import type { Log } from "./lib/log.ts";
@@ -28,7 +29,7 @@ import { addressOf } from "./mqtt/options.ts";
 import type { ObserveMessage } from "./observation/messages.ts";
 import { LiveGallery } from "./store/index/live-gallery.ts";
 import type { Store } from "./store/store.ts";
-import { ClockTrustKeeper } from "./system/clock-trust.ts";
+import type { ClockTrustKeeper } from "./system/clock-trust.ts";
 import type { Notifier } from "./system/notify.ts";
 import type { Random } from "./system/random.ts";
 import { createEvents, type Events } from "./telemetry/events.ts";
@@ -55,9 +56,6 @@ export interface ApplianceDeps {
   readonly onSeen?: (view: TrackView) => void;
 }
 
-/** 2026-11-01: no honest clock is earlier. */
-const RELEASED_AT = epochMs(1_793_491_200_000);
-const CLOCK_TOLERANCE_MS = 60_000;
 /** How far a sender's clock may run ahead. */
 const SKEW_SECONDS = 30;
 
@@ -71,13 +69,13 @@ interface Edges {
   readonly gallery: LiveGallery;
   readonly signer: ReturnType<typeof signerOf>;
   readonly link: MqttLink;
+  readonly cameras: Cameras;
 }
 
 /** Everything that is open while the daemon runs. */
 interface Parts extends Edges {
   readonly dispatcher: Dispatcher;
   readonly doorkeeper: Doorkeeper;
-  readonly cameras: Cameras;
   readonly collectors: Collectors;
   readonly doors: DoorStates;
   readonly info: () => InfoSources;
@@ -94,6 +92,8 @@ export class Appliance implements AsyncDisposable {
   #config: Config;
   #keys: KeyRing;
   #failingChecks: readonly string[] = [];
+  /** They connect while the gallery is read. */
+  #cameras: Cameras | undefined;
   #parts!: Parts;
 
   private constructor(options: ApplianceOptions, deps: ApplianceDeps) {
@@ -131,7 +131,6 @@ export class Appliance implements AsyncDisposable {
     const stop = this.#stop.signal;
     const { config } = this.#options;
     for (const warning of warningsOf(config)) log.warn({ code: "insecure" }, warning);
-    await cameras.apply(config.cameras);
     doors.apply(config.access);
     const watchdog = watchdogOf({
       ...this.#deps,
@@ -222,8 +221,8 @@ export class Appliance implements AsyncDisposable {
 
   async #open(signal: AbortSignal): Promise<void> {
     const edges = await this.#openEdges(signal);
-    const { clock, random, log } = this.#deps;
-    const { store, pack, vision, link, signer } = edges;
+    const { clock, log } = this.#deps;
+    const { pack, vision, link, signer, cameras } = edges;
     const info = (): InfoSources => ({
       version: this.#options.version,
       bootId: this.#bootId,
@@ -249,27 +248,13 @@ export class Appliance implements AsyncDisposable {
       onGranted: (decision) => doors.granted(decision, this.#stop.signal),
       onFault: (fault, cameraId) => this.#faulty(fault, cameraId),
     });
-    const cameras = this.#stack.use(
-      new Cameras({
-        clock,
-        log: log.child({ part: "camera" }),
-        random: random.unit,
-        runtimeDirectory: this.#config.paths.runtime,
-        frames: vision,
-        onState: (state) => {
-          link.setRetained(`camera/${state.id}/state`, cameraReport(state));
-          edges.events.cameraChanged(state.id, state.status);
-          if (state.status === "offline") this.#cameraLost(state.id);
-        },
-      }),
-    );
     const collectors = new Collectors((cameraId, active) => vision.collect(cameraId, active));
     const status = (): ReturnType<typeof statusOf> => this.status();
     const dispatcher = this.#stack.use(dispatcherOf({ ...site, collectors, cameras, status }));
     const path = join(this.#config.paths.runtime, "control.sock");
     const { version } = this.#options;
     this.#stack.use(await ControlSocket.open({ path, version }, { clock, log, dispatcher }));
-    this.#parts = { ...edges, dispatcher, doorkeeper, cameras, collectors, doors, info, store };
+    this.#parts = { ...edges, dispatcher, doorkeeper, collectors, doors, info };
     link.setRetained("info", infoOf(info()));
   }
 
@@ -283,47 +268,60 @@ export class Appliance implements AsyncDisposable {
     const events = createEvents({ log, metrics });
     const { host, port } = config.telemetry.metrics;
     if (port !== undefined) stack.use(await MetricsEndpoint.open({ host, port }, { metrics }));
-    const store = stack.use(openDeviceStore(config, credentialsDirectory, { log, random }));
-    const clockTrust = stack.use(
-      await ClockTrustKeeper.open(
-        {
-          path: join(config.paths.state, "latest-time"),
-          builtAt: RELEASED_AT,
-          requireSynchronized: config.clock.requireSynchronized,
-          toleranceMs: CLOCK_TOLERANCE_MS,
-        },
-        { clock, log },
-      ),
-    );
     const pack = await readPack(packDirectory);
-    const vision = stack.use(
-      new VisionProcess(
-        { packDirectory, vision: config.vision },
-        {
-          clock,
-          log: log.child({ part: "vision" }),
-          random: random.unit,
-          listener: this.#visionListener(),
-        },
-      ),
-    );
-    // Both take seconds at most; neither needs the other.
-    const [gallery] = await Promise.all([
-      this.#openGallery(store, pack, signal),
-      vision.start(signal),
-    ]);
+    const vision = this.#visionOf(packDirectory);
+    const reading = Promise.withResolvers<void>();
+    const starting = vision.start(signal, reading.resolve);
+    // Somebody else's failure may come first and end it.
+    starting.catch(() => undefined);
+    const store = stack.use(openDeviceStore(config, credentialsDirectory, { log, random }));
     const signer = signerOf(store.deviceSigningKey());
     const link = stack.use(
       new MqttLink(config.mqtt, {
-        clock,
-        log: log.child({ part: "mqtt" }),
-        random: random.unit,
+        ...this.#edgeDeps("mqtt"),
         bootId: this.#bootId,
         signer,
         outbox: store.outbox,
       }),
     );
-    return { events, store, clockTrust, pack, vision, gallery, signer, link };
+    const cameras = this.#camerasOf(vision, link, events);
+    const clockTrust = stack.use(await openDeviceClock(config, { clock, log }));
+    // Each takes a second or more and needs none of the others; nobody is looked at before all are there.
+    const [gallery] = await Promise.all([
+      this.#openGallery(store, pack, signal),
+      starting,
+      reading.promise.then(() =>
+        this.#stop.signal.aborted ? undefined : cameras.apply(config.cameras),
+      ),
+    ]);
+    return { events, store, clockTrust, pack, vision, gallery, signer, link, cameras };
+  }
+
+  /** What every edge is given. */
+  #edgeDeps(part: string) {
+    const { clock, log, random } = this.#deps;
+    return { clock, log: log.child({ part }), random: random.unit };
+  }
+
+  #visionOf(packDirectory: string): VisionProcess {
+    const deps = { ...this.#edgeDeps("vision"), listener: this.#visionListener() };
+    return this.#stack.use(new VisionProcess({ packDirectory, vision: this.#config.vision }, deps));
+  }
+
+  #camerasOf(vision: VisionProcess, link: MqttLink, events: Events): Cameras {
+    this.#cameras = this.#stack.use(
+      new Cameras({
+        ...this.#edgeDeps("camera"),
+        runtimeDirectory: this.#config.paths.runtime,
+        frames: vision,
+        onState: (state) => {
+          link.setRetained(`camera/${state.id}/state`, cameraReport(state));
+          events.cameraChanged(state.id, state.status);
+          if (state.status === "offline") this.#cameraLost(state.id);
+        },
+      }),
+    );
+    return this.#cameras;
   }
 
   async #openGallery(store: Store, pack: Pack, signal: AbortSignal): Promise<LiveGallery> {
@@ -342,8 +340,8 @@ export class Appliance implements AsyncDisposable {
   #visionListener(): VisionListener {
     return {
       onObserve: (message) => this.#observed(message),
-      onHealth: (message) => this.#parts.cameras.onHealth(message),
-      onStreamHeader: (cameraId, bytes) => this.#parts.cameras.onStreamHeader(cameraId, bytes),
+      onHealth: (message) => this.#cameras?.onHealth(message),
+      onStreamHeader: (cameraId, bytes) => this.#cameras?.onStreamHeader(cameraId, bytes),
       onLost: (reason) => this.#visionLost(reason),
       onBack: () => this.#visionBack(),
     };
@@ -378,6 +376,8 @@ export class Appliance implements AsyncDisposable {
   }
 
   #cameraLost(cameraId: CameraId): void {
+    // While the daemon opens there are no tracks to end.
+    if (this.#parts === undefined) return;
     const ended = this.#parts.doorkeeper.cameraLost(cameraId);
     ended.catch((fault: unknown) => this.#faulty(fault, cameraId));
   }

@@ -191,6 +191,8 @@ export type ToVision =
   | AttachMessage
   | { readonly kind: "detach"; readonly cameraId: CameraId }
   | { readonly kind: "collect"; readonly cameraId: CameraId; readonly active: boolean }
+  /** Look at frames from now on. Until then they are drained, and the newest waits. */
+  | { readonly kind: "look" }
   | {
       readonly kind: "analyse-image";
       readonly requestId: number;

@@ -49,6 +49,8 @@ export class ModelThread {
   #turns: CameraId[] = [];
   #active: Active | undefined;
   #isRunning = false;
+  /** Main takes observations. Before that they would be lost, and their tracks' quorum with them. */
+  #isLooking = false;
   #progress = 0;
   /** How many times tracking began, over all cameras. */
   #generation = 0;
@@ -76,6 +78,9 @@ export class ModelThread {
         if (message.active) this.#collecting.add(message.cameraId);
         else this.#collecting.delete(message.cameraId);
         break;
+      case "look":
+        this.#isLooking = true;
+        break;
       case "wake":
         break;
       default:
@@ -99,7 +104,8 @@ export class ModelThread {
       for (;;) {
         const request = this.#requests.shift();
         if (request !== undefined) await this.#answer(request);
-        const cameraId = this.#active === undefined ? undefined : this.#nextCamera();
+        const mayLook = this.#active !== undefined && this.#isLooking;
+        const cameraId = mayLook ? this.#nextCamera() : undefined;
         if (cameraId !== undefined) await this.#look(cameraId);
         if (request === undefined && cameraId === undefined) return;
         this.#progress += 1;

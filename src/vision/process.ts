@@ -90,6 +90,9 @@ export class VisionProcess implements AsyncDisposable {
   #loaded: PackLoaded | undefined;
   #restarts = 0;
   #rssBytes = 0;
+  /** The first process drains frame sockets before its models are loaded. */
+  #isReading = false;
+  #isLooking = false;
   #isDisposed = false;
 
   constructor(options: VisionProcessOptions, deps: VisionDeps) {
@@ -100,13 +103,21 @@ export class VisionProcess implements AsyncDisposable {
     this.#deps = deps;
   }
 
-  /** Starts the first process. @throws the Fault with which the pack was refused, or `vision_restarted` */
-  async start(signal?: AbortSignal): Promise<PackLoaded> {
-    return this.#open(signal);
+  /**
+   * Starts the first process. It looks at frames once {@link run} is called.
+   *
+   * @param onReading called when it drains frame sockets, its models still loading: a decoder that starts
+   *   now finds a reader, so that its first frames are dated when they come and not when somebody has time
+   * @throws the Fault with which the pack was refused, or `vision_restarted`
+   */
+  async start(signal?: AbortSignal, onReading?: () => void): Promise<PackLoaded> {
+    return this.#open(signal, onReading);
   }
 
-  /** Watches and replaces until `signal` aborts. After {@link start}. */
+  /** Has frames looked at, watches and replaces until `signal` aborts. After {@link start}. */
   async run(signal: AbortSignal): Promise<void> {
+    this.#isLooking = true;
+    this.#link?.tell({ kind: "look" });
     let attempt = 0;
     while (!signal.aborted) {
       const link = this.#link;
@@ -227,14 +238,16 @@ export class VisionProcess implements AsyncDisposable {
     });
   }
 
-  async #open(signal?: AbortSignal): Promise<PackLoaded> {
+  async #open(signal?: AbortSignal, onReading?: () => void): Promise<PackLoaded> {
     const { clock, log, listener } = this.#deps;
     this.#state = "starting";
     const link = new VisionLink(this.#options.entry, this.#filtered(listener), { clock, log });
     this.#link = link;
     try {
       const { packDirectory: directory, vision: options, loadMs } = this.#options;
+      const reading = onReading === undefined ? undefined : this.#reads(link, signal, onReading);
       this.#loaded = await link.ask({ kind: "load-pack", directory, options }, loadMs, signal);
+      await reading;
     } catch (thrown) {
       link.kill();
       await link.ended;
@@ -243,9 +256,31 @@ export class VisionProcess implements AsyncDisposable {
     }
     if (this.#isDisposed) throw new Fault("aborted", "vision was stopped while it started");
     this.#state = "ready";
-    for (const [cameraId, camera] of this.#cameras) this.#hand(cameraId, camera);
+    this.#handAll();
     for (const cameraId of this.#collecting) link.tell({ kind: "collect", cameraId, active: true });
+    if (this.#isLooking) link.tell({ kind: "look" });
     return this.#loaded;
+  }
+
+  /** Both of its threads answer: it drains what it is given from now on. */
+  async #reads(
+    link: VisionLink,
+    signal: AbortSignal | undefined,
+    onReading: () => void,
+  ): Promise<void> {
+    const answered = await link.ask({ kind: "ping" }, this.#options.loadMs, signal).then(
+      () => true,
+      // Its end is told by the answer about the pack.
+      () => false,
+    );
+    if (!answered || this.#isDisposed) return;
+    this.#isReading = true;
+    this.#handAll();
+    onReading();
+  }
+
+  #handAll(): void {
+    for (const [cameraId, camera] of this.#cameras) this.#hand(cameraId, camera);
   }
 
   #filtered(listener: VisionListener): LinkListener {
@@ -267,7 +302,8 @@ export class VisionProcess implements AsyncDisposable {
   }
 
   #hand(cameraId: CameraId, camera: AttachedCamera): void {
-    if (this.#link === undefined || this.#state !== "ready" || camera.link === this.#link) return;
+    const drains = this.#state === "ready" || this.#isReading;
+    if (this.#link === undefined || !drains || camera.link === this.#link) return;
     camera.link = this.#link;
     this.#link.tell(
       { kind: "attach", cameraId, header: camera.header, ...camera.size },
@@ -316,6 +352,7 @@ export class VisionProcess implements AsyncDisposable {
 
   #lost(reason: string): void {
     this.#link = undefined;
+    this.#isReading = false;
     this.#state = "backoff";
     this.#restarts += 1;
     this.#deps.log.warn(
