@@ -101,7 +101,9 @@ def faces_of(
     box = decode_boxes(dense[:, BOX], cell).numpy()
     landmark = decode_landmarks(dense[:, KPS], cell).numpy()
     finite = np.isfinite(box).all(axis=1) & np.isfinite(landmark).all(axis=(1, 2))
-    faces = Faces(box, landmark, np.sqrt(square[chosen]).astype(np.float32)).take(np.asarray(finite))
+    faces = Faces(box, landmark, np.sqrt(square[chosen]).astype(np.float32)).take(
+        np.asarray(finite)
+    )
     return suppress(faces, overlap_max, faces_max)
 
 

@@ -1,0 +1,48 @@
+#!/bin/sh
+# The bundled pack's detector, from a folder of crops to an ONNX file and its report.
+# Stopped at any point (also by SIGTERM), the same command goes on where it was.
+#
+#   scripts/training/runs/bundled-detector.sh            on the CPU, one thread
+#   DEVICE=cuda scripts/training/runs/bundled-detector.sh   on a GPU (bf16, channels-last)
+#
+# Needs OSTIARY_SHARED (../shared of the checkout by default): data/train, data/clips, the teacher
+# data/models/face_detection_yunet_2023mar.onnx, and data/lfw/lfw_outside.tar for the report.
+set -eu
+here=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$here/../.." && pwd)
+OSTIARY_SHARED=$(cd "${OSTIARY_SHARED:-$root/../shared}" && pwd)
+export OSTIARY_SHARED PYTHONPATH="$here/src"
+device=${DEVICE:-cpu}
+work=${WORK:-$here/var/detector}
+python=${PYTHON:-$root/.venv/bin/python}
+facetrain() { "$python" -m facetrain "$@"; }
+
+# One thread leaves the machine to others; a step of 16 canvases is too small to gain from more.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+
+if [ "$device" = cpu ]; then
+  recipe=bundled workers=${WORKERS:-1}
+  # 32 shards of 256 = 8,192 canvases, three of 320 px for each of 512 px, about two faces on each.
+  # A canvas costs 50 ms to make and label and 22 ms to train on once: with 20 passes the making is
+  # a tenth of the time, and 10,240 steps are what a CPU does in an hour or two.
+  shards=${SHARDS:-32} epochs=${EPOCHS:-20}
+else
+  recipe=bundled-gpu workers=${WORKERS:-$(nproc)}
+  # 200 shards = 51,200 canvases, 45 minutes of one core to make; 60 passes in batches of 64 are
+  # 48,000 steps. How long they take on a GPU is not measured.
+  shards=${SHARDS:-200} epochs=${EPOCHS:-60}
+fi
+
+facetrain detector canvases --shards "$shards" --out "$work/canvases" --workers "$workers"
+
+# 3: the time budget (MAX_MINUTES) is used up; what there is so far is exported all the same.
+set -- --canvases "$work/canvases" --out "$work/run" --recipe "$recipe" --device "$device"
+set -- "$@" --epochs "$epochs"
+[ -z "${MAX_MINUTES:-}" ] || set -- "$@" --max-minutes "$MAX_MINUTES"
+facetrain detector distil "$@" || [ $? -eq 3 ]
+
+facetrain detector export --checkpoint "$work/run/last.pt" --out "$work/detector.onnx"
+
+# The development set: pictures of people who are not in LFW's pairs.txt; never trained on.
+facetrain detector evaluate --model "$work/detector.onnx" --out "$work/report" \
+  --pictures "$OSTIARY_SHARED/data/lfw/lfw_outside.tar"
