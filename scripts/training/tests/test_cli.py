@@ -50,7 +50,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 def test_a_users_mistake_has_no_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "toy:none", "--out", str(tmp_path)]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("facetrain train: recipe 'toy:none'")
+    assert err.startswith("facetrain train: there is no recipe 'toy:none'")
     assert "Traceback" not in err
 
 

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +15,9 @@ from facetrain.config_json import from_json, to_json, with_settings
 from facetrain.recipes.find import all_recipes, find_recipe
 
 
-@pytest.mark.parametrize("name", all_recipes())
+@pytest.mark.parametrize("name", all_recipes("Run"))
 def test_every_recipe_survives_json(name: str) -> None:
-    run = find_recipe(name)
+    run = find_recipe(name, Run)
     text = json.dumps(to_json(run))
     again = from_json(Run, json.loads(text))
     assert to_json(again) == to_json(run)
@@ -31,7 +32,7 @@ def test_left_out_options_take_their_defaults() -> None:
 
 def test_settings_by_path() -> None:
     run = with_settings(
-        find_recipe("toy:student"),
+        find_recipe("toy:student", Run),
         {
             "optim.lr": "0.05",
             "loop.max_steps": "7",
@@ -62,7 +63,7 @@ def test_settings_by_path() -> None:
 )
 def test_a_wrong_setting_is_named(settings: dict[str, str], says: str) -> None:
     with pytest.raises(ValueError, match=says.replace("[", r"\[")):
-        with_settings(find_recipe("toy:student"), settings)
+        with_settings(find_recipe("toy:student", Run), settings)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_a_run_must_make_sense(parts: dict, says: str) -> None:
 
 
 def test_published_run_is_as_published() -> None:
-    run = find_recipe("pocketnet:s128_multi_step")
+    run = find_recipe("pocketnet:s128_multi_step", Run)
     assert run.schedule.milestones == (7.0, 13.0, 19.0, 24.0)
     assert run.loop == LoopOptions(epochs=26, batch_size=128, save_every=2000, log_every=100)
     assert (run.optim.lr, run.optim.momentum, run.optim.weight_decay) == (0.1, 0.9, 5e-4)
@@ -92,23 +93,33 @@ def test_published_run_is_as_published() -> None:
     assert run.teacher.kind == "schedule"
 
 
-def test_recipes_may_lie_anywhere(tmp_path) -> None:
+def test_recipes_may_lie_anywhere(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
         "from facetrain.config import Run\ndef first() -> Run:\n    return Run(name='mine')\n"
     )
-    assert find_recipe(f"{file}:first").name == "mine"
+    assert find_recipe(f"{file}:first", Run).name == "mine"
 
 
 @pytest.mark.parametrize(
     ("name", "says"),
     [
         ("toy", "module:function"),
-        ("toy:nothing", "teacher, student, distilled"),
-        ("none:baseline", "there are no recipes 'none'"),
+        ("toy:nothing", "no recipe 'toy:nothing'; there are .*toy:student"),
+        ("none:baseline", "no recipe 'none:baseline'"),
+        ("search:toy", "no recipe 'search:toy'"),
         ("none.py:baseline", "no such file"),
     ],
 )
 def test_refuses_unknown_recipes(name: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        find_recipe(name)
+        find_recipe(name, Run)
+
+
+def test_a_recipe_file_must_return_the_right_kind(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def first():\n    return 3\n")
+    with pytest.raises(ValueError, match="returns int, not Run"):
+        find_recipe(f"{file}:first", Run)
+    with pytest.raises(ValueError, match="no function 'second'"):
+        find_recipe(f"{file}:second", Run)

@@ -32,7 +32,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def short(name: str, pack: Path, **loop) -> Run:
-    run = find_recipe(name)
+    run = find_recipe(name, Run)
     options = {"epochs": 2, "batch_size": 16, "log_every": 1, **loop}
     return replace(
         run,
@@ -140,8 +140,24 @@ def test_augmentation_by_preset_and_field() -> None:
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [(DataOptions(), "give --data"), (DataOptions(path="/nowhere"), "neither a file nor a folder")],
+    [(DataOptions(), "give --data"), (DataOptions(path="/nowhere"), "or not there")],
 )
 def test_refuses_data_that_is_not_there(options: DataOptions, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         training_set(options, World())
+
+
+def test_search_by_recipe_makes_a_genotype_that_train_takes(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    searched = ["search", "search:toy", "--data", str(pack), "--device", "cpu"]
+    searched += ["--out", str(tmp_path / "search"), "--set", "search.epochs=1"]
+    searched += ["--set", "search.batch_size=8", "--set", "search.evaluate_steps=1"]
+    assert main(searched) == 0
+    assert "genotype.json" in capsys.readouterr().out
+    genotype = tmp_path / "search" / "genotype.json"
+    trained = ["train", "toy:student", "--data", str(pack), "--device", "cpu"]
+    trained += ["--out", str(tmp_path / "run"), "--set", "loop.max_steps=1"]
+    assert main([*trained, "--set", f"model.options.genotype={genotype}"]) == 0
+    genotype.unlink()
+    assert load_backbone(tmp_path / "run" / "last.pt").spec["options"]["genotype"]["schema"] == 1

@@ -10,17 +10,26 @@ from collections.abc import Mapping, Sequence
 from facetrain.command import Command
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "data": ("facetrain.data", "read, align, pack, split and look at pictures of faces"),
-    "search": ("facetrain.search", "search PocketNet's space for cells; writes a genotype"),
-    "train": ("facetrain.recipes", "train a backbone by a recipe"),
-    "distill": ("facetrain.recipes", "train by a recipe that learns from a teacher"),
-    "evaluate": ("facetrain.evaluate", "verification, identification and rates by group"),
-    "export": ("facetrain.export", "fold a checkpoint and write it as ONNX, INT8 if wanted"),
-    "calibrate": ("facetrain.export", "measure which score means which false match rate"),
-    "pack": ("facetrain.export", "put detector, embedder and calibration into a pack"),
-    "detector": ("facetrain.detector", "train, distil, evaluate and export a face detector"),
+    "data": ("facetrain.data.commands", "read, align, pack, split and look at pictures of faces"),
+    "search": (
+        "facetrain.commands.search",
+        "search PocketNet's space for cells; writes a genotype",
+    ),
+    "train": ("facetrain.commands.training", "train a backbone by a recipe"),
+    "distill": ("facetrain.commands.training", "train by a recipe that learns from a teacher"),
+    "evaluate": ("facetrain.evaluate.commands", "verification, identification and rates by group"),
+    "export": (
+        "facetrain.export.commands",
+        "fold a checkpoint and write it as ONNX, INT8 if wanted",
+    ),
+    "calibrate": ("facetrain.export.commands", "measure which score means which false match rate"),
+    "pack": ("facetrain.export.commands", "put detector, embedder and calibration into a pack"),
+    "detector": (
+        "facetrain.detector.commands",
+        "train, distil, evaluate and export a face detector",
+    ),
 }
-"""Command → the sub-package whose ``commands`` module has it, and what it does."""
+"""Command → the module that has it, and what it does."""
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -31,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = given[0] if given else ""
     if name not in COMMANDS:
         return _overview(given)
-    package, summary = COMMANDS[name]
-    command = load_command(package, name)
+    module, summary = COMMANDS[name]
+    command: Command = importlib.import_module(module).COMMANDS[name]
     parser = argparse.ArgumentParser(
         prog=f"facetrain {name}",
         description=summary[0].upper() + summary[1:] + ".",
@@ -52,11 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USER_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
-
-
-def load_command(package: str, name: str) -> Command:
-    """The command of a sub-package."""
-    return importlib.import_module(f"{package}.commands").COMMANDS[name]
 
 
 def _overview(given: list[str]) -> int:

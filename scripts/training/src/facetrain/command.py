@@ -1,8 +1,8 @@
 """What a command of the command line is, and how it speaks.
 
-A sub-package has a module ``commands`` with ``COMMANDS: Mapping[str, Command]``. It is imported
-once the command is known; what is heavy (torch, ONNX Runtime) it imports inside ``run``, so that
-``--help`` answers at once.
+A module of commands has ``COMMANDS: Mapping[str, Command]``. It is imported once the command is
+known; what is heavy (torch, ONNX Runtime) it imports inside ``run``, so that ``--help`` answers at
+once.
 """
 
 import argparse

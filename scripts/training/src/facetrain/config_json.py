@@ -7,8 +7,6 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from facetrain.config import Run
-
 T = TypeVar("T")
 
 
@@ -44,7 +42,7 @@ def from_json(kind: type[T], value: Any, where: str = "") -> T:
     return kind(**{key: _typed(hints[key], item, _join(where, key)) for key, item in value.items()})
 
 
-def with_settings(run: Run, settings: Mapping[str, str]) -> Run:
+def with_settings(run: T, settings: Mapping[str, str]) -> T:
     """The run with options replaced: ``{"optim.lr": "0.05"}``; values are JSON or plain words."""
     tree = to_json(run)
     for path, text in settings.items():
@@ -58,7 +56,7 @@ def with_settings(run: Run, settings: Mapping[str, str]) -> Run:
             branch[last] = json.loads(text)
         except json.JSONDecodeError:
             branch[last] = text
-    return from_json(Run, tree)
+    return from_json(type(run), tree)
 
 
 def _typed(hint: Any, value: Any, where: str) -> Any:

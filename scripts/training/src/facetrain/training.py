@@ -21,6 +21,7 @@ from facetrain.data.augment import Augment, AugmentOptions
 from facetrain.data.batches import Batches, source_weights
 from facetrain.data.face_set import FaceSet, Relabelled, Subset
 from facetrain.data.packed import PackedFaces
+from facetrain.data.sources import open_faces
 from facetrain.data.split import by_identity
 from facetrain.distill.build import build_task
 from facetrain.distill.views import Augmentation, Views, flip
@@ -32,7 +33,6 @@ from facetrain.engine.seed import seed_everything
 from facetrain.engine.task import Evaluator
 from facetrain.models.backbone import Backbone
 from facetrain.models.create import create_backbone
-from facetrain.sources import open_faces
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def training_set(options: DataOptions, world: World) -> TrainingSet:
     """
     if not options.path:
         raise ValueError("data.path is empty; give --data PATH")
-    whole = open_faces(Path(options.path))
+    whole = open_faces(options.path, by_folder=options.labels == "identity")
     pictures = split_pictures(whole.labels, options)
     faces: FaceSet = Subset(whole, pictures, relabel=True) if len(pictures) < len(whole) else whole
     if options.labels == "instance":

@@ -26,8 +26,14 @@ from facetrain.models.backbone import Backbone
 from facetrain.preprocessing import Preprocessing
 
 
-def build_teacher(options: TeacherOptions, device: torch.device) -> Teacher | None:
+def build_teacher(
+    options: TeacherOptions, device: torch.device, *, pictures: np.ndarray | None = None
+) -> Teacher | None:
     """The teacher, on the device; None for "none".
+
+    Args:
+        pictures: Where the training pictures stand in the whole set, for precomputed embeddings;
+            None: they are the whole set.
 
     Raises:
         ValueError: Its file is missing or something else.
@@ -47,7 +53,8 @@ def build_teacher(options: TeacherOptions, device: torch.device) -> Teacher | No
         case "onnx":
             return OnnxTeacher(options.path, preprocessing_of(options))
         case "precomputed":
-            return PrecomputedTeacher.load(options.path, device=device)
+            whole = PrecomputedTeacher.load(options.path, device=device)
+            return whole if pictures is None else whole.of_pictures(pictures)
 
 
 def preprocessing_of(options: TeacherOptions) -> Preprocessing:
@@ -78,17 +85,15 @@ def build_task(
     """Classification, distillation, or both, as the run's head and terms say.
 
     Args:
-        pictures: Where the training pictures stand in the whole set, for precomputed embeddings.
+        pictures: See ``build_teacher``.
     """
     head = build_head(
         run.head, backbone.embedding_dim, num_identities, rank=world.rank, world=world.size
     )
-    teacher = build_teacher(run.teacher, world.device)
+    teacher = build_teacher(run.teacher, world.device, pictures=pictures)
     if teacher is None or not run.terms:
         assert isinstance(head, nn.Module), "Run has a head or terms"
         return ClassifyTask(backbone, head, views)
-    if isinstance(teacher, PrecomputedTeacher) and pictures is not None:
-        teacher = teacher.of_pictures(pictures)
     terms = [_term(term, backbone.embedding_dim, num_identities, world) for term in run.terms]
     return DistillTask(backbone, teacher, terms, views, head=head)
 

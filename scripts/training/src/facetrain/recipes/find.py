@@ -1,67 +1,59 @@
 """Recipes by name: ``module:function`` in this package, or ``file.py:function`` anywhere."""
 
+import ast
 import importlib
 import importlib.util
 import inspect
-import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
-import facetrain.recipes
-from facetrain.config import Run
-
-NOT_RECIPES = {"find", "commands"}
-Recipe = Callable[[], Run]
+T = TypeVar("T")
+HERE = Path(__file__).parent
 
 
-def find_recipe(name: str) -> Run:
-    """The run of a recipe.
+def find_recipe(name: str, kind: type[T]) -> T:
+    """What a recipe returns.
 
     Raises:
-        ValueError: There is no such module, file or function.
+        ValueError: There is no such module, file or function, or it returns something else.
     """
     source, _, function = name.rpartition(":")
+    known = all_recipes(kind.__name__)
     if not source:
-        raise ValueError(f"recipe {name!r}: write module:function; there are {_names()}")
-    module = _from_file(Path(source)) if source.endswith(".py") else _from_package(source)
-    recipes = recipes_of(module)
-    if function not in recipes:
-        raise ValueError(f"recipe {name!r}: {source} has {', '.join(recipes)}")
-    return recipes[function]()
+        raise ValueError(f"recipe {name!r}: write module:function; there are {', '.join(known)}")
+    if source.endswith(".py"):
+        module = _from_file(Path(source))
+    elif name in known:
+        module = importlib.import_module(f"{__package__}.{source}")
+    else:
+        raise ValueError(f"there is no recipe {name!r}; there are {', '.join(known)}")
+    recipe = getattr(module, function, None)
+    if not inspect.isfunction(recipe):
+        raise ValueError(f"recipe {name!r}: {source} has no function {function!r}")
+    run = recipe()
+    if not isinstance(run, kind):
+        raise ValueError(f"recipe {name!r} returns {type(run).__name__}, not {kind.__name__}")
+    return run
 
 
-def recipes_of(module: ModuleType) -> Mapping[str, Recipe]:
-    """Public functions of the module that return a run, in their order."""
-    return {
-        name: function
-        for name, function in vars(module).items()
-        if inspect.isfunction(function)
-        and function.__module__ == module.__name__
-        and not name.startswith("_")
-        and not inspect.signature(function).parameters
-    }
+def all_recipes(kind: str) -> Mapping[str, str]:
+    """Name → first line of its description, of this package's recipes for a kind of run.
 
-
-def all_recipes() -> Mapping[str, str]:
-    """Name → first line of its description, for every recipe of this package."""
+    Read from the source by the annotated return type: nothing is imported.
+    """
     described = {}
-    for info in pkgutil.iter_modules(facetrain.recipes.__path__):
-        if info.name not in NOT_RECIPES:
-            for name, recipe in recipes_of(_from_package(info.name)).items():
-                described[f"{info.name}:{name}"] = (recipe.__doc__ or "").strip().split("\n")[0]
+    for file in sorted(HERE.glob("*.py")):
+        if file.name in ("__init__.py", Path(__file__).name):
+            continue
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+                continue
+            if isinstance(node.returns, ast.Name) and node.returns.id == kind:
+                about = (ast.get_docstring(node) or "").split("\n")[0]
+                described[f"{file.stem}:{node.name}"] = about
     return described
-
-
-def _names() -> str:
-    return ", ".join(all_recipes())
-
-
-def _from_package(name: str) -> ModuleType:
-    known = [i.name for i in pkgutil.iter_modules(facetrain.recipes.__path__)]
-    if name in NOT_RECIPES or name not in known:
-        raise ValueError(f"there are no recipes {name!r}; there are {_names()}")
-    return importlib.import_module(f"facetrain.recipes.{name}")
 
 
 def _from_file(path: Path) -> ModuleType:

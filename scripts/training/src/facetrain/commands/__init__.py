@@ -1,0 +1,1 @@
+"""Commands whose work lies in other sub-packages: arguments in, plain calls, a line or two out."""
