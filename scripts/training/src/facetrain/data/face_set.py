@@ -84,6 +84,10 @@ class Subset:
     def crop(self, index: int) -> np.ndarray:
         return self._faces.crop(int(self.indices[index]))
 
+    def origin(self, index: int) -> tuple[FaceSet, int]:
+        """Set and index that picture `index` comes from."""
+        return self._faces, int(self.indices[index])
+
 
 class Concat:
     """Several sets as one. Identities of different sets are different people."""
@@ -109,10 +113,15 @@ class Concat:
         return int(self._starts[-1])
 
     def crop(self, index: int) -> np.ndarray:
+        faces, at = self.origin(index)
+        return faces.crop(at)
+
+    def origin(self, index: int) -> tuple[FaceSet, int]:
+        """Set and index that picture `index` comes from."""
         if not 0 <= index < len(self):
             raise IndexError(f"picture {index} of {len(self)}")
         part = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return self._sets[part].crop(index - int(self._starts[part]))
+        return self._sets[part], index - int(self._starts[part])
 
 
 class Relabelled:

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from facetrain.data.container import read_container, write_container
-from facetrain.data.face_set import CROP_PX, FaceSet, PictureError, Subset
+from facetrain.data.face_set import CROP_PX, Concat, FaceSet, PictureError, Subset
 from facetrain.data.parallel import ordered_map
-from facetrain.data.pictures import decode_crop, encode_webp
+from facetrain.data.pictures import EncodedFaces, decode_crop, encode_webp
 from facetrain.progress import progress
 
 logger = logging.getLogger(__name__)
@@ -29,10 +29,10 @@ logger = logging.getLogger(__name__)
 class WebpOptions:
     """How crops are compressed for travel."""
 
-    quality: int = 75
-    """1 to 100; 80 and more keep almost everything that an embedder sees."""
-    keep_webp: bool = True
-    """Pictures that are WebP already are copied as they are, not compressed a second time."""
+    quality: int = 78
+    """1 to 100."""
+    keep_webp: bool = False
+    """Copy pictures that are WebP already as they are, instead of compressing them again."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
@@ -216,17 +216,23 @@ def save_webp(
 
 def _webp_of(faces: FaceSet, options: WebpOptions, skip_broken: bool):
     crop_of = _trial(faces, skip_broken)
-    read = getattr(faces, "encoded", None) if options.keep_webp else None
 
     def encode(index: int) -> bytes | None:
         crop_HWC = crop_of(index)
         if crop_HWC is None:
             return None
-        stored: bytes = read(index) if read is not None else b""
+        stored = _stored(faces, index) if options.keep_webp else b""
         is_webp = stored[:4] == b"RIFF" and stored[8:12] == b"WEBP"
         return stored if is_webp else encode_webp(crop_HWC, options.quality)
 
     return encode
+
+
+def _stored(faces: FaceSet, index: int) -> bytes:
+    """The picture's bytes where it is stored encoded, seen through views; else none."""
+    while isinstance(faces, Subset | Concat):
+        faces, index = faces.origin(index)
+    return faces.encoded(index) if isinstance(faces, EncodedFaces | WebpFaces) else b""
 
 
 def _trial(faces: FaceSet, skip_broken: bool):
