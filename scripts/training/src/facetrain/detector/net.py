@@ -140,7 +140,9 @@ class DetectorNet(nn.Module):
         p32 = self.lateral32(self.stage32(c16))
         p16 = self.smooth16(torch.relu(self.lateral16(c16) + self.upsample(p32)))
         p8 = torch.relu(self.lateral8(c8) + self.upsample(p16))
-        return [head(p) for head, p in zip(self.heads, (p8, p16, p32), strict=True)]
+        # bfloat16 would round landmarks to half a pixel: heads stay float32 under autocast.
+        with torch.autocast(x_BCHW.device.type, enabled=False):
+            return [head(p.float()) for head, p in zip(self.heads, (p8, p16, p32), strict=True)]
 
     def forward(self, x_BCHW: Tensor) -> list[Tensor]:
         """Dense predictions.
