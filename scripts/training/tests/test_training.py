@@ -70,6 +70,21 @@ def test_teacher_then_multi_step_student_then_label_free(pack: Path, tmp_path: P
     assert e_BD.shape == (2, 64)
 
 
+def test_embeddings_made_once_teach_like_their_teacher(pack: Path, tmp_path: Path) -> None:
+    train(short("toy:teacher", pack, max_steps=1), tmp_path / "teacher", device="cpu")
+    last, table = tmp_path / "teacher" / "last.pt", tmp_path / "e.npy"
+    assert main(["embed", str(pack), "--checkpoint", str(last), "--out", str(table)]) == 0
+    losses = []
+    for kind, path in (("checkpoint", last), ("precomputed", table)):
+        run = short("toy:label_free", pack, max_steps=1)
+        teacher = replace(run.teacher, kind=kind, path=str(path))
+        # Part of the identities: rows are found by the pictures' places in the whole set.
+        data = replace(run.data, augment={"preset": "none"}, identities=(0.25, 1.0))
+        train(replace(run, teacher=teacher, data=data), tmp_path / kind, device="cpu")
+        losses.append(read_metrics(tmp_path / kind / "metrics.jsonl")[0]["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
 def test_the_folder_says_what_it_holds_and_keeps_to_it(pack: Path, tmp_path: Path) -> None:
     run = short("toy:student", pack, max_steps=2)
     train(run, tmp_path, device="cpu")

@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "train": ("facetrain.commands.training", "train a backbone by a recipe"),
     "distill": ("facetrain.commands.training", "train by a recipe that learns from a teacher"),
+    "embed": ("facetrain.commands.embed", "embeddings of a set, for a precomputed teacher"),
     "evaluate": ("facetrain.evaluate.commands", "verification, identification and rates by group"),
     "export": (
         "facetrain.export.commands",

@@ -29,8 +29,7 @@ CPU = torch.device("cpu")
 class Teacher(Protocol):
     """What a distillation term compares with."""
 
-    @property
-    def embedding_dim(self) -> int: ...
+    embedding_dim: int
 
     def on_epoch(self, epoch: int) -> None:
         """Called before the first step of each student epoch, and after a resume within it."""
