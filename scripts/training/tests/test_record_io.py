@@ -133,6 +133,13 @@ def test_damage_between_records_is_named_or_skipped(tmp_path: Path) -> None:
     assert walked.labels.tolist() == [0, 2]
 
 
+def test_a_file_of_a_few_bytes_is_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "a.rec").write_bytes(MAGIC_BYTES + b"12")
+    (tmp_path / "a.idx").write_text("1\t0\n")
+    with pytest.raises(ValueError, match=r"a\.rec: record 1 at byte 0: no record there"):
+        RecordFile(tmp_path / "a.rec")
+
+
 def test_broken_indexes_are_named_by_line(tmp_path: Path) -> None:
     rec = written(tmp_path / "train.rec", [0])
     rec.with_suffix(".idx").write_text("0\t5\nseven\n")
