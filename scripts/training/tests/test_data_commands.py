@@ -5,8 +5,10 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch import Tensor
 
 from facetrain.cli import main
@@ -184,3 +186,38 @@ def test_all_faces_on_request_but_none_too_small(tmp_path: Path) -> None:
     assert (tmp_path / "out/s1/glaring_f1.png").exists()
     with pytest.raises(ValueError, match=r"no picture gave a crop: .*'too_small': 2"):
         make_crops(pictures, detector, CropOptions(eye_distance_min_px=50))
+
+
+def mean_colour_model(path: Path) -> Path:
+    """An ONNX embedder: the mean of each channel."""
+    pixels = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 112, 112])
+    vector = helper.make_tensor_value_info("e", TensorProto.FLOAT, ["n", 3])
+    pool = helper.make_node("GlobalAveragePool", ["x"], ["pooled"])
+    flatten = helper.make_node("Flatten", ["pooled"], ["e"])
+    graph = helper.make_graph([pool, flatten], "mean_colour", [pixels], [vector])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, str(path))
+    return path
+
+
+def test_drop_like_writes_the_pack_without_them(tmp_path: Path) -> None:
+    for name, colour in {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}.items():
+        crop = np.full((112, 112, 3), colour, np.uint8)
+        (tmp_path / f"train/{name}").mkdir(parents=True)
+        (tmp_path / f"train/{name}/1.png").write_bytes(encode_png(crop))
+    (tmp_path / "test").mkdir()
+    orange = np.full((112, 112, 3), (230, 90, 20), np.uint8)
+    (tmp_path / "test/orange.png").write_bytes(encode_png(orange))
+    train, out = tmp_path / "train.pack", tmp_path / "clean.pack"
+    pack = ["data", "pack", f"t={tmp_path / 'train'}", "--form", "webp", "--out", str(train)]
+    assert main(pack) == 0
+    model = mean_colour_model(tmp_path / "model.onnx")
+    drop = ["data", "drop-like", str(train), "--others", str(tmp_path / "test")]
+    options = ["--embedder", str(model), "--preset", "pocketnet", "--out", str(out)]
+    assert main([*drop, *options, "--report", str(tmp_path / "dropped.csv")]) == 0
+    faces = open_faces(out)
+    assert list(faces.names) == ["t/blue/1.png", "t/green/1.png"]
+    assert isinstance(faces, WebpFaces)
+    rows = list(csv.reader((tmp_path / "dropped.csv").read_text().splitlines()))
+    assert [row[0] for row in rows] == ["picture", "t/red/1.png"]
+    assert rows[1][2] == "orange.png"

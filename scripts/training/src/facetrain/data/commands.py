@@ -13,7 +13,8 @@ a .pack. Everything here is about aligned 112x112 crops, but for `crops`, which 
   facetrain data pack fairface=fairface_aligned112.tar sfhq=sfhq_aligned112.tar \\
       --part fairface=train --labels fairface=fairface_label_train.csv --form webp --out train.pack
   facetrain data crops lfw_pairs.tar --detector yunet.onnx --out lfw.pack
-  facetrain data drop-like train.pack --others lfw.pack --embedder teacher.onnx --out clean.pack
+  facetrain data drop-like train.pack --others lfw.pack --embedder teacher.onnx \\
+      --preset retail-0095 --out clean.pack
 """
 
 
@@ -42,6 +43,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     like.add_argument("faces", type=Path)
     like.add_argument("--others", type=Path, required=True, help="the set to keep apart from")
     like.add_argument("--embedder", type=Path, required=True, help=".onnx file that compares")
+    like.add_argument(
+        "--preset",
+        choices=("pocketnet", "retail-0095"),
+        help="the embedder's preprocessing, where its file says nothing of it",
+    )
     like.add_argument("--threshold", type=float, default=0.6, help="cosine (default 0.6)")
     like.add_argument("--out", type=Path, required=True, help=".pack without them")
     like.add_argument("--report", type=Path, help="CSV of the dropped: picture, cosine, nearest")
@@ -162,9 +168,11 @@ def _drop_like(arguments: argparse.Namespace) -> None:
     from facetrain.data.packed import WebpFaces, WebpOptions
     from facetrain.data.sources import open_faces
     from facetrain.evaluate.embed import open_onnx
+    from facetrain.preprocessing import POCKETNET, RETAIL_0095
 
     faces, others = open_faces(arguments.faces), open_faces(arguments.others)
-    embedder = open_onnx(arguments.embedder)
+    presets = {"pocketnet": POCKETNET, "retail-0095": RETAIL_0095}
+    embedder = open_onnx(arguments.embedder, presets.get(arguments.preset))
 
     def embed(crop_BCHW: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(embedder.embed(crop_BCHW.permute(0, 2, 3, 1).numpy()))
