@@ -50,7 +50,7 @@ number() {
   echo "${found:-0}"
 }
 
-# The longest single test takes a minute on two cores. The limit is for tests and hooks, not for
+# The longest single test takes a minute on two quiet cores. The limit is for tests and hooks, not for
 # suites (`describe`), which may take as long as their tests do together.
 one_test_ms=200000
 # For a file that hangs outside of its tests; several times what all of them take.
