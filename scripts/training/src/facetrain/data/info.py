@@ -29,8 +29,17 @@ def describe(faces: FaceSet) -> dict[str, Any]:
             "max": int(present.max(initial=0)),
         },
         "blackShare": round(float(np.mean(black)), 4) if black else 0.0,
-        "groups": {key: values for key, values in groups.items() if len(values) <= VALUES_MAX},
+        "groups": {key: values for key, values in groups.items() if _are_kinds(values)},
     }
+
+
+def _are_kinds(values: dict[str, int]) -> bool:
+    """Whether a column names kinds worth counting, and not measures or names."""
+    return len(values) <= VALUES_MAX and not all(_is_fraction(value) for value in values)
+
+
+def _is_fraction(text: str) -> bool:
+    return text.replace(".", "", 1).isdigit() and "." in text
 
 
 def as_text(description: dict[str, Any]) -> str:
