@@ -19,7 +19,7 @@ import numpy as np
 from facetrain.data.align import align_face
 from facetrain.data.detect import Detector, central_face, is_plausible
 from facetrain.data.face_set import FaceSet, PictureError
-from facetrain.data.pictures import checked_crop, decode_picture
+from facetrain.data.pictures import checked_crop, decode_picture, is_picture_name
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,11 @@ class FolderPictures:
         if not root.is_dir():
             raise ValueError(f"{root} is no folder; give the one that holds the pictures")
         self._root = root.resolve()
+
+    def names(self) -> list[str]:
+        """Every picture, sorted."""
+        files = (file for file in self._root.rglob("*") if is_picture_name(file.name))
+        return sorted(file.relative_to(self._root).as_posix() for file in files)
 
     def read(self, name: str) -> bytes:
         file = (self._root / name).resolve()
@@ -68,6 +73,7 @@ class TarPictures:
                 members = {m.name.removeprefix("./"): m for m in tar if m.isreg()}
         except (OSError, tarfile.TarError) as fault:
             raise ValueError(f"{file} is no uncompressed tar: {fault}") from fault
+        self._names = sorted(name for name in members if is_picture_name(name))
         self._places = {name: (m.offset_data, m.size) for name, m in members.items()}
         # "images/A/1.jpg" is found as "A/1.jpg" where that is unique.
         shorter = Counter(name.partition("/")[2] for name in members)
@@ -75,6 +81,10 @@ class TarPictures:
             rest = name.partition("/")[2]
             if shorter[rest] == 1:
                 self._places.setdefault(rest, self._places[name])
+
+    def names(self) -> list[str]:
+        """Every picture, sorted."""
+        return self._names
 
     def read(self, name: str) -> bytes:
         if name not in self._places:

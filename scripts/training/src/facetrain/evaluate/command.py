@@ -3,7 +3,7 @@
 # N pictures, P pairs, D embedding.
 import csv
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,6 @@ import numpy as np
 
 from facetrain.evaluate.acquire import (
     Acquisition,
-    Cropper,
     FolderPictures,
     MappedPictures,
     Pictures,
@@ -26,11 +25,7 @@ from facetrain.evaluate.bootstrap import (
     weighted_share,
     weighted_tar_at_far,
 )
-from facetrain.evaluate.embed import (
-    Embedder,
-    EmbedOptions,
-    embed_all,
-)
+from facetrain.evaluate.embed import Embedder, EmbedOptions, batches_of, embed_all
 from facetrain.evaluate.groups import GroupReport, group_report
 from facetrain.evaluate.insightface_bin import read_bin
 from facetrain.evaluate.pairs import PicturePairs, read_cfp_pairs, read_lfw_pairs, read_pair_list
@@ -132,7 +127,13 @@ def evaluate_verification(options: VerificationOptions) -> Verification:
     embedder, cropper = options.source.open()
     columns = read_groups(options.groups, pairs.pictures) if options.groups else {}
     acquisition = Acquisition()
-    embeddings = embed_pictures(pairs.pictures, pictures, cropper, embedder, acquisition, options)
+    crops = progress(
+        crops_of(pictures, pairs.pictures, cropper, acquisition),
+        len(pairs.pictures),
+        "embedding",
+        enabled=options.show_progress,
+    )
+    embeddings = embed_variants(crops, embedder, options.flips, options.source.batch_size)
     variants, scores = [], {}
     for flip, e_ND in embeddings.items():
         scored = score_pairs(pairs, e_ND)
@@ -188,35 +189,19 @@ def open_pairs(
     return read(file), open_pictures(pictures)
 
 
-def open_pictures(path: Path) -> Pictures:
+def open_pictures(path: Path) -> FolderPictures | TarPictures:
+    """A folder or an uncompressed tar."""
     return FolderPictures(path) if path.is_dir() else TarPictures(path)
 
 
-def embed_pictures(
-    names: Sequence[str],
-    pictures: Pictures,
-    cropper: Cropper,
-    embedder: Embedder,
-    acquisition: Acquisition,
-    options: VerificationOptions,
+def embed_variants(
+    crops: Iterable[np.ndarray | None], embedder: Embedder, flips: Sequence[bool], batch_size: int
 ) -> dict[bool, np.ndarray]:
     """Flip → unit embeddings (N, D); every picture is cropped once."""
-    crops = crops_of(pictures, names, cropper, acquisition)
-    shown = progress(crops, len(names), "embedding", enabled=options.show_progress)
-    parts: dict[bool, list[np.ndarray]] = {flip: [] for flip in options.flips}
-    batch: list[np.ndarray | None] = []
-    size = options.source.batch_size
-
-    def embed_batch() -> None:
+    parts: dict[bool, list[np.ndarray]] = {flip: [] for flip in flips}
+    for batch in batches_of(crops, batch_size):
         for flip, rows in parts.items():
-            rows.append(embed_all(batch, embedder, EmbedOptions(batch_size=size, flip=flip)))
-        batch.clear()
-
-    for crop in shown:
-        batch.append(crop)
-        if len(batch) == size:
-            embed_batch()
-    embed_batch()
+            rows.append(embed_all(batch, embedder, EmbedOptions(batch_size=batch_size, flip=flip)))
     return {flip: np.concatenate(rows) for flip, rows in parts.items()}
 
 

@@ -254,7 +254,7 @@ def embed_all(
     """
     options = options or EmbedOptions()
     rows: list[np.ndarray] = []
-    for batch in _batches(crops, options.batch_size):
+    for batch in batches_of(crops, options.batch_size):
         e_BD = np.full((len(batch), embedder.embedding_dim), np.nan, dtype=np.float32)
         places = [n for n, crop in enumerate(batch) if crop is not None]
         if places:
@@ -279,9 +279,10 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _batches(
+def batches_of(
     crops: Iterable[np.ndarray | None], batch_size: int
 ) -> Iterator[list[np.ndarray | None]]:
+    """Runs of at most `batch_size`, in order."""
     batch: list[np.ndarray | None] = []
     for crop in crops:
         batch.append(crop)

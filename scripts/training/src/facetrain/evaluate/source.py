@@ -5,7 +5,14 @@ from pathlib import Path
 
 from facetrain.data.detect import DetectOptions, Detector
 from facetrain.evaluate.acquire import Cropper, DetectedCrops, ReadyCrops
-from facetrain.evaluate.embed import Embedder, EmbedOptions, open_checkpoint, open_onnx, open_pack
+from facetrain.evaluate.embed import (
+    Embedder,
+    EmbedOptions,
+    OpenedPack,
+    open_checkpoint,
+    open_onnx,
+    open_pack,
+)
 from facetrain.preprocessing import Preprocessing
 
 
@@ -35,30 +42,37 @@ class Source:
             raise ValueError(f"give one of checkpoint, onnx and pack, not {len(given)}")
 
     def open(self) -> tuple[Embedder, Cropper]:
-        """The embedder, and what makes crops."""
-        options = EmbedOptions(threads=self.threads, device=self.device)
-        detect = DetectOptions(threads=self.threads)
-        detector = self.detector.read_bytes() if self.detector is not None else None
-        if self.pack is not None:
-            opened = open_pack(self.pack, options)
-            embedder: Embedder = opened.embedder
-            if detector is None:
-                detector = opened.detector
-                detect = DetectOptions(
-                    threads=self.threads,
-                    score_min=opened.score_min,
-                    overlap_max=opened.overlap_max,
-                )
-        elif self.onnx is not None:
-            embedder = open_onnx(self.onnx, self.preprocessing, options)
-        else:
-            assert self.checkpoint is not None
-            embedder = open_checkpoint(self.checkpoint, options)
+        """The embedder, and what makes crops.
+
+        Raises:
+            ValueError: Whole pictures, and no detector.
+        """
+        embedder, of_pack = self._open()
         if self.crops:
             return embedder, ReadyCrops()
-        if detector is None:
+        if self.detector is not None:
+            detector = Detector(self.detector, DetectOptions(threads=self.threads))
+            return embedder, DetectedCrops(detector)
+        if of_pack is None:
             raise ValueError("whole pictures need a detector: give one, or say that they are crops")
-        return embedder, DetectedCrops(Detector(detector, detect))
+        options = DetectOptions(
+            threads=self.threads, score_min=of_pack.score_min, overlap_max=of_pack.overlap_max
+        )
+        return embedder, DetectedCrops(Detector(of_pack.detector, options))
+
+    def open_embedder(self) -> Embedder:
+        """The embedder alone, for sets of aligned crops."""
+        return self._open()[0]
+
+    def _open(self) -> tuple[Embedder, OpenedPack | None]:
+        options = EmbedOptions(threads=self.threads, device=self.device)
+        if self.pack is not None:
+            opened = open_pack(self.pack, options)
+            return opened.embedder, opened
+        if self.onnx is not None:
+            return open_onnx(self.onnx, self.preprocessing, options), None
+        assert self.checkpoint is not None
+        return open_checkpoint(self.checkpoint, options), None
 
     def files(self) -> dict[str, Path | None]:
         """For a report's header."""
