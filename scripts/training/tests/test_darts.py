@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from facetrain.engine.distributed import World
 from facetrain.search.alphas import Alphas
-from facetrain.search.darts import AlphaStep, Bilevel
+from facetrain.search.darts import AlphaStep, Bilevel, mean_over_processes
 from facetrain.search.objective import IdentityObjective, Sample, SearchModel
 from facetrain.search.options import SupernetOptions, WeightOptions
 
@@ -148,3 +149,18 @@ def test_gradients_leave_weights_and_statistics_alone(problem: Problem) -> None:
     )
     assert all(p.grad is None for p in problem.model.parameters())
     assert all(p.grad is None for p in problem.alphas.parameters())
+
+
+class OneOfTwo(World):
+    """A process whose peer has the same numbers, but all negative."""
+
+    def mean(self, values: Tensor) -> Tensor:
+        return (values - values.abs()) / 2
+
+
+def test_gradients_are_averaged_tensor_by_tensor() -> None:
+    tensors = [torch.tensor([[1.0, -2.0]]), torch.tensor(3.0), torch.tensor([-4.0])]
+    averaged = mean_over_processes(tensors, OneOfTwo(rank=0, size=2))
+    expected = [torch.tensor([[0.0, -2.0]]), torch.tensor(0.0), torch.tensor([-4.0])]
+    torch.testing.assert_close(averaged, expected)
+    assert mean_over_processes(tensors, World()) is tensors

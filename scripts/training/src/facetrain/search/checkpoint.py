@@ -19,7 +19,7 @@ from facetrain.search.stopping import EarlyStop
 
 LAST = "last.pt"
 # Whatever else changes would make another search of it.
-FREE_TO_CHANGE = ("log_steps", "checkpoint_steps", "evaluate_steps")
+FREE_TO_CHANGE = ("log_steps", "checkpoint_steps", "evaluate_steps", "draw_epochs")
 
 
 @dataclass(kw_only=True, slots=True)

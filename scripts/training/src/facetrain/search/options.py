@@ -153,12 +153,16 @@ class SearchOptions:
     """Batches of the alphas' half that the supernet is evaluated on after an epoch; None: all."""
     log_steps: int = 20
     checkpoint_steps: int = 200
+    draw_epochs: int | None = 1
+    """Epochs between pictures of curves, genotype and alphas; None: none."""
 
     def __post_init__(self) -> None:
         at_least("epochs", self.epochs, 1)
         at_least("batch_size", self.batch_size, 2)
         at_least("log_steps", self.log_steps, 1)
         at_least("checkpoint_steps", self.checkpoint_steps, 1)
+        if self.draw_epochs is not None:
+            at_least("draw_epochs", self.draw_epochs, 1)
         if self.evaluate_steps is not None:
             at_least("evaluate_steps", self.evaluate_steps, 0)
         if self.alphas.zero_one_weight and self.supernet.relaxation != "sigmoid":

@@ -97,9 +97,7 @@ def _draw_cell(axes: "Axes", cell: CellGenotype) -> None:
     for node, edges in enumerate(cell):
         end = places[NUM_INPUTS + node]
         for number, edge in enumerate(edges):
-            # Arcs of a node part upwards and downwards, and higher the further they come from.
-            reach = 0.10 + 0.05 * max(node + NUM_INPUTS - edge.source - 1, 0)
-            bend = -reach if number == 0 else reach
+            bend = _bend(node, edge.source, upwards=number == 0)
             _arrow(axes, places[edge.source], end, COLOURS[edge.op], bend, edge.op)
     for node in range(nodes):
         _arrow(axes, places[NUM_INPUTS + node], output, "#bbbbbb", -0.35 + 0.05 * node, None)
@@ -109,6 +107,15 @@ def _draw_cell(axes: "Axes", cell: CellGenotype) -> None:
     axes.set_xlim(-0.6, output[0] + 0.6)
     axes.set_ylim(-1.6, 1.6)
     axes.axis("off")
+
+
+def _bend(node: int, source: int, *, upwards: bool) -> float:
+    # Around the nodes between: the upper input's edges pass above, the lower one's below. Negative
+    # is upwards.
+    if source < NUM_INPUTS:
+        return (0.1 + 0.09 * node) * (-1 if source == 0 else 1)
+    between = node + NUM_INPUTS - source - 1
+    return (0.12 + 0.08 * between) * (-1 if upwards else 1)
 
 
 def _arrow(
@@ -123,6 +130,7 @@ def _arrow(
         "",
         xy=end,
         xytext=start,
+        zorder=1,
         arrowprops={
             "arrowstyle": "-|>",
             "color": colour,

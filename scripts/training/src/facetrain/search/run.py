@@ -226,9 +226,11 @@ class _Search:
                 }
             )
             genotype.save(self.out / "genotype.json")
-            draw_curves(read_metrics(self.out / "metrics.jsonl"), self.out / "curves.png")
-            draw_genotype(genotype, self.out / "genotype.png")
-            draw_alphas(*scores, self.out / "alphas.png")
+            every = self.options.draw_epochs
+            if every is not None and (
+                state.epoch % every == 0 or state.epoch == self.options.epochs
+            ):
+                self._draw(genotype)
         self.save()
         logger.info("epoch %d: %s", state.epoch, figures)
         return finished
@@ -315,6 +317,11 @@ class _Search:
             "loss": loss.detach(),
             self.objective.quality_name: self.objective.quality(output, train.target).detach(),
         }
+
+    def _draw(self, genotype: Genotype) -> None:
+        draw_curves(read_metrics(self.out / "metrics.jsonl"), self.out / "curves.png")
+        draw_genotype(genotype, self.out / "genotype.png")
+        draw_alphas(*self.state.alphas.scores(), self.out / "alphas.png")
 
     def _penalty(self) -> Callable[[], Tensor] | None:
         options = self.options.alphas
