@@ -1,4 +1,4 @@
-"""Canvases, the teacher's labels on them, and the tasks that learn from them."""
+"""Labels by a teacher, shards and batches of them, and the task that learns from them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,17 +7,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from detector_toy import OPTIONS, SIDE, BrightSpot, drawn_materials, spot
 
 from facetrain.config import LoopOptions, OptimOptions
-from facetrain.detector.backgrounds import free_pictures, generated
-from facetrain.detector.batches import (
-    CanvasBatches,
-    LabelBatches,
-    collate_canvases,
-    random_square,
-)
-from facetrain.detector.canvas import CanvasOptions, Materials, make_canvas
-from facetrain.detector.decode import Faces, encode_boxes
+from facetrain.detector.batches import CanvasBatches, collate_canvases
+from facetrain.detector.canvas import Materials
+from facetrain.detector.decode import Faces
 from facetrain.detector.distil import (
     LabelOptions,
     consensus,
@@ -26,74 +21,22 @@ from facetrain.detector.distil import (
     unmirrored,
     unshifted,
 )
-from facetrain.detector.faces import FacePool, border_of, soft_mask
 from facetrain.detector.net import STRIDES, DetectorNet, NetOptions, cells
-from facetrain.detector.recipe import distil, load_detector, toy, train_from_labels
+from facetrain.detector.recipe import distil, load_detector, toy
 from facetrain.detector.shards import (
     SHARD_FILE,
     Shard,
-    ShardOptions,
     load_shard,
     make_shard,
     save_shard,
 )
-from facetrain.detector.task import DistilTask, LabelTask
-from facetrain.detector.wider import Labels, write_wider
+from facetrain.detector.task import DistilTask
 from facetrain.engine.task import Task
-
-SIDE = 64
-OPTIONS = ShardOptions(
-    canvases=6, sides_px=(SIDE, 96), canvas=CanvasOptions(side_px=SIDE, face_px=(12, 60))
-)
-
-
-class DrawnFaces:
-    """A set of crops with dark eyes and mouth on bright ovals."""
-
-    labels = np.full(5, -1)
-    num_identities = 0
-    groups: dict[str, np.ndarray] = {}  # noqa: RUF012
-    names = tuple("abcde")
-
-    def __len__(self) -> int:
-        return 5
-
-    def crop(self, index: int) -> np.ndarray:
-        crop = np.full((112, 112, 3), 60 + 10 * index, np.uint8)
-        cv2.ellipse(crop, (56, 60), (38, 48), 0, 0, 360, (200, 180, 170), -1)
-        for x in (38, 74):
-            cv2.circle(crop, (x, 52), 6, (20, 20, 20), -1)
-        cv2.line(crop, (42, 92), (71, 92), (120, 20, 20), 4)
-        return crop
-
-
-POINTS = torch.tensor([[-4.0, -4], [4, -4], [0, 0], [-4, 4], [4, 4]])
-
-
-class BrightSpot:
-    """A detector that finds the brightest pixel's 16 px face, and jitters with its column."""
-
-    def dense(self, picture_BHWC: np.ndarray) -> np.ndarray:
-        batch, height, width = picture_BHWC.shape[:3]
-        cell = cells(height, width)
-        dense = np.zeros((batch, len(cell), 16), np.float32)
-        dense[..., 0] = 0.6
-        for at, picture in enumerate(picture_BHWC):
-            row, col = np.unravel_index(picture.max(axis=2).argmax(), (height, width))
-            at_N2, spot_2 = (cell[:, :2] + 0.5) * 8, torch.tensor([float(col), float(row)])
-            near = (cell[:, 2] == 8) & ((at_N2 - spot_2).abs() < 8).all(dim=1)
-            jitter = 1.0 if col % 2 else -1.0
-            box = torch.tensor([[col - 8.0, row - 8.0, 16, 16]]).expand(len(cell), 4)
-            dense[at, :, 2:6] = encode_boxes(box, cell).numpy()
-            point = spot_2 + POINTS + torch.tensor([jitter, 0.0])
-            dense[at, :, 6:] = (point[None] / cell[:, None, 2:] - cell[:, None, :2]).flatten(1)
-            dense[at, near.numpy(), :2] = 0.9
-        return dense
 
 
 @pytest.fixture(scope="module")
 def materials() -> Materials:
-    return Materials(FacePool([DrawnFaces()], np.ones(1)), pictures=[], scenes=[])
+    return drawn_materials()
 
 
 @pytest.fixture(scope="module")
@@ -103,66 +46,6 @@ def shards(tmp_path_factory: pytest.TempPathFactory, materials: Materials) -> Pa
         shard = make_shard(number, materials, BrightSpot(), OPTIONS)
         save_shard(folder / SHARD_FILE.format(number), shard, OPTIONS)
     return folder
-
-
-def spot(col: int, row: int) -> np.ndarray:
-    picture = np.zeros((64, 96, 3), np.uint8)
-    picture[row, col] = 255
-    return picture
-
-
-def test_a_canvas_depends_on_its_seed_alone(materials: Materials) -> None:
-    options = OPTIONS.canvas
-    first = make_canvas([1, 2], materials, options)
-    assert first.shape == (SIDE, SIDE, 3)
-    assert first.dtype == np.uint8
-    np.testing.assert_array_equal(first, make_canvas([1, 2], materials, options))
-    assert (first != make_canvas([1, 3], materials, options)).any()
-
-
-def test_canvases_show_faces_and_some_show_none(materials: Materials) -> None:
-    clean = {"side_px": 96, "degrade_amount": 0.0, "spoilt_share": 0.0}
-    changed = []
-    for empty_share in (0.0, 1.0):
-        options = CanvasOptions(empty_share=empty_share, **clean)
-        canvases = [make_canvas([7, i], materials, options) for i in range(12)]
-        without = [
-            make_canvas([7, i], materials, CanvasOptions(empty_share=1.0, **clean))
-            for i in range(12)
-        ]
-        changed.append(sum(bool((a != b).any()) for a, b in zip(canvases, without, strict=True)))
-    assert changed == [12, 0]
-
-
-def test_refuses_sides_that_do_not_fit_the_strides() -> None:
-    with pytest.raises(ValueError, match="multiples of 32"):
-        CanvasOptions(side_px=100)
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_generated_backgrounds_are_pictures(seed: int) -> None:
-    picture = generated(np.random.default_rng(seed), 64)
-    assert (picture.shape, picture.dtype) == ((64, 64, 3), np.uint8)
-
-
-def test_free_pictures_are_colour_pictures() -> None:
-    pictures = free_pictures()
-    if not pictures:
-        pytest.skip("SKIPPED: scikit-image is not installed; canvases do without its pictures")
-    assert all(p.ndim == 3 and p.shape[2] == 3 and p.std() > 1 for p in pictures)
-
-
-def test_black_borders_are_not_pasted() -> None:
-    crop = np.full((112, 112, 3), 120, np.uint8)
-    crop[:30] = 0
-    crop[70:80, 50:60] = 0  # an open mouth, not border
-    assert border_of(crop)[:30].all()
-    assert not border_of(crop)[30:].any()
-    for seed in range(5):
-        mask = soft_mask(np.random.default_rng(seed), crop)
-        assert mask[:29].max() < 0.15
-        assert mask[75, 55] == pytest.approx(1, abs=0.01)
-        assert max(mask[-1].max(), mask[:, 0].max(), mask[:, -1].max()) < 0.15
 
 
 def test_shifting_and_mirroring_faces_follow_the_picture() -> None:
@@ -331,69 +214,3 @@ def test_a_stopped_run_continues_to_the_same_weights(shards: Path, tmp_path: Pat
     whole, resumed = (load_detector(tmp_path / name / "last.pt") for name in ("whole", "cut"))
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
-
-
-def labelled(folder: Path) -> list[Labels]:
-    labels = []
-    for at in range(4):
-        picture = np.full((80, 120, 3), 40, np.uint8)
-        crop = cv2.resize(DrawnFaces().crop(at), (40, 40))
-        picture[20:60, 30:70] = crop
-        cv2.imwrite(str(folder / f"{at}.png"), picture)
-        points = np.array([[43, 38], [57, 38], [50, 46], [45, 53], [55, 53]], np.float32)
-        box = np.array([[34, 22, 32, 34]], np.float32)
-        labels.append(Labels(f"{at}.png", box, points[None]))
-    return labels
-
-
-def test_trains_from_labels(tmp_path: Path) -> None:
-    labels = labelled(tmp_path)
-    write_wider(labels, tmp_path / "label.txt")
-    run = toy()
-    run = replace(run, side_px=64, workers=0, loop=replace(run.loop, epochs=2, batch_size=2))
-    finish = train_from_labels(
-        run, tmp_path / "label.txt", tmp_path, tmp_path / "run", device="cpu"
-    )
-    assert (finish.step, finish.complete) == (4, True)
-
-
-def test_label_loss_falls_when_a_face_is_learnt(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    batches = LabelBatches(labelled(tmp_path), tmp_path, batch_size=4, side_px=64)
-    (batch,) = batches.epoch(0)
-    task = LabelTask(DetectorNet(NetOptions(width=0.25, depth=(0, 0, 0))))
-    optimizer = torch.optim.AdamW(task.modules().parameters(), lr=5e-3)
-    losses = []
-    for step in range(20):
-        loss = task.loss(batch, step)["loss"]
-        losses.append(loss.item())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert losses[-1] < 0.7 * losses[0]
-
-
-def test_a_missing_picture_is_named(tmp_path: Path) -> None:
-    labels = [Labels("gone.png", np.zeros((0, 4)), np.zeros((0, 5, 2)))]
-    with pytest.raises(ValueError, match=r"gone\.png is missing"):
-        next(LabelBatches(labels, tmp_path, batch_size=1, side_px=64).epoch(0))
-
-
-def test_a_random_square_carries_its_faces() -> None:
-    picture = np.zeros((80, 120, 3), np.uint8)
-    picture[30, 50] = 255
-    points = np.tile(np.array([50, 30], np.float32), (1, 5, 1))
-    faces = Faces(np.array([[45, 25, 10, 10]], np.float32), points, np.ones(1))
-    carried = 0
-    for seed in range(20):
-        view, found = random_square(np.random.default_rng(seed), picture, faces, 160)
-        if len(found) and view.max() > 100:
-            row, col = np.unravel_index(view.max(axis=2).argmax(), view.shape[:2])
-            # A pixel is several wide when enlarged, and pixel centres move by half of it.
-            np.testing.assert_allclose(found.landmark_F52[0, 0], [col, row], atol=4)
-            carried += 1
-    assert carried >= 5
-    assert (
-        len(random_square(np.random.default_rng(1), picture, faces.take(np.zeros(0, int)), 64)[1])
-        == 0
-    )
