@@ -6,14 +6,24 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { cosineOf } from "../../src/lib/vector.ts";
+import { parsePairs } from "../../src/match/verification.ts";
 import { VisionOptions } from "../../src/observation/messages.ts";
 import { Models } from "../../src/vision/models.ts";
 import { asBuffer, IMREAD_COLOR } from "../../src/vision/opencv.ts";
+import { cli } from "../cli/support.ts";
+import { LFW_TAR, SHARED, withoutModels } from "../support/models.ts";
+import { referencePack } from "../support/pack.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const PYTHON = join(ROOT, ".venv/bin/python");
 const TRAINING = join(ROOT, "scripts/training");
 const missing = existsSync(PYTHON) ? false : `SKIPPED: no ${PYTHON}; run scripts/setup.sh`;
+const python = (args: readonly string[]): string =>
+  execFileSync(PYTHON, args, {
+    env: { ...process.env, PYTHONPATH: join(TRAINING, "src"), OMP_NUM_THREADS: "1" },
+    stdio: ["ignore", "pipe", "inherit"],
+    encoding: "utf8",
+  });
 const options = VisionOptions.parse({ providers: ["cpu"], threads: 1 });
 
 describe("a pack made in Python", { skip: missing }, () => {
@@ -23,10 +33,7 @@ describe("a pack made in Python", { skip: missing }, () => {
   before(() => {
     directory = mkdtempSync(join(tmpdir(), "ostiary-training-"));
     pack = join(directory, "pack");
-    execFileSync(PYTHON, [join(TRAINING, "tests/make_toy_pack.py"), directory], {
-      env: { ...process.env, PYTHONPATH: join(TRAINING, "src"), OMP_NUM_THREADS: "1" },
-      stdio: ["ignore", "ignore", "inherit"],
-    });
+    python([join(TRAINING, "tests/make_toy_pack.py"), directory]);
   });
   after(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -67,5 +74,56 @@ describe("a pack made in Python", { skip: missing }, () => {
     about.golden.vectors[0].embedding.reverse();
     writeFileSync(join(broken, "pack.json"), JSON.stringify(about));
     await assert.rejects(Models.open(broken, options), { code: "golden_mismatch" });
+  });
+});
+
+/** The first 10 pairs of either kind of LFW's folds 1 and 2, and their pictures. */
+function lfwSubset(directory: string): string {
+  const [head = "", ...lines] = readFileSync(`${SHARED}/data/lfw/pairs.txt`, "utf8")
+    .trim()
+    .split("\n");
+  const perKind = Number(head.split(/\s+/)[1]);
+  const starts = [0, 1, 2, 3].map((block) => block * perKind);
+  const chosen = starts.flatMap((start) => lines.slice(start, start + 10));
+  const file = join(directory, "pairs.txt");
+  writeFileSync(file, `2\t10\n${chosen.join("\n")}\n`);
+  const pairs = parsePairs(readFileSync(file, "utf8"));
+  assert.ok(typeof pairs !== "string");
+  const members = pairs
+    .flatMap(({ first, second }) => [first, second])
+    .map(({ name, number }) => `images/${name}/${name}_${String(number).padStart(4, "0")}.jpg`);
+  execFileSync("tar", ["xf", LFW_TAR, "-C", directory, ...new Set(members)]);
+  return file;
+}
+
+const without =
+  missing || withoutModels() || (existsSync(LFW_TAR) ? false : `SKIPPED: no ${LFW_TAR}`);
+
+describe("a verification set in both languages", { skip: without }, () => {
+  test("has the same accuracy, thresholds and rates", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "ostiary-verification-"));
+    try {
+      const pairs = lfwSubset(directory);
+      const { directory: pack } = referencePack();
+      const command = ["evaluate", "verification", "--pack", pack, "--pairs", pairs];
+      const run = await cli([...command, "--root", join(directory, "images"), "--json"]);
+      assert.equal(run.exit, 0, run.error);
+      const theirs = JSON.parse(run.out);
+      const out = join(directory, "report");
+      const more = ["--pictures", LFW_TAR, "--flip", "no", "--replicas", "20", "--far", "0.001"];
+      python(["-m", "facetrain", ...command, ...more, "--name", "LFW subset", "--out", out]);
+      const ours = JSON.parse(readFileSync(join(out, "verification.json"), "utf8"));
+      assert.deepEqual(ours.failures, theirs.failuresToAcquire.byReason);
+      assert.equal(ours.pictures, theirs.pictures);
+      const { report } = ours.variants[0];
+      assert.equal(report.mean, theirs.accuracy.mean);
+      assert.equal(report.std, theirs.accuracy.std);
+      assert.equal(report.tar_at_far[0].tar, theirs.tarAtFar[0].tar);
+      // Cosines agree to what two builds of one runtime and two JPEG decoders leave open.
+      for (const [index, fold] of report.folds.entries())
+        assert.ok(Math.abs(fold.threshold - theirs.folds[index].threshold) < 2e-3);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
   });
 });

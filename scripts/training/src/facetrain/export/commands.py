@@ -64,6 +64,9 @@ def _quantize(arguments: argparse.Namespace) -> None:
 def _configure_calibrate(parser: argparse.ArgumentParser) -> None:
     add_source(parser)
     parser.add_argument("--faces", type=Path, required=True, help="set of aligned crops")
+    parser.add_argument("--labels", type=Path, nargs="*", default=[], help="label tables of a tar")
+    parser.add_argument("--part", default=None, help='of a tar, for example "val"')
+    parser.add_argument("--by-folder", action="store_true", help="a tar's folders are people")
     parser.add_argument("--set", required=True, help="the set in words, for pack.json")
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     parser.add_argument("--group", default=None, help='attribute column, for example "race"')
@@ -76,7 +79,12 @@ def _calibrate(arguments: argparse.Namespace) -> None:
 
     embedder = source_of(arguments).open_embedder()
     report = calibrate(
-        open_faces(arguments.faces),
+        open_faces(
+            arguments.faces,
+            labels_csv=arguments.labels,
+            part=arguments.part,
+            by_folder=arguments.by_folder,
+        ),
         embedder,
         CalibrateOptions(
             set_words=arguments.set,
