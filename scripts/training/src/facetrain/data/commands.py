@@ -57,7 +57,7 @@ def _configure_pack(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", nargs="+", metavar="NAME=PATH")
     parser.add_argument("--out", type=Path, required=True, help=".pack to write")
     parser.add_argument("--form", choices=("pixels", "webp"), default="pixels")
-    parser.add_argument("--quality", type=int, default=78, help="of WebP (default 78)")
+    parser.add_argument("--quality", type=int, default=76, help="of WebP (default 76)")
     parser.add_argument("--part", action="append", default=[], metavar="NAME=PART")
     parser.add_argument("--labels", action="append", default=[], metavar="NAME=CSV")
     parser.add_argument("--by-folder", action="store_true", help="folders in tars are identities")

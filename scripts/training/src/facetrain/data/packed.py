@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 class WebpOptions:
     """How crops are compressed for travel."""
 
-    quality: int = 78
+    quality: int = 76
     """1 to 100."""
     keep_webp: bool = False
     """Copy pictures that are WebP already as they are, instead of compressing them again."""
