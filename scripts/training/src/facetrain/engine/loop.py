@@ -77,6 +77,9 @@ def fit(
             task.on_epoch(epoch)
             state.modules.train()
             for batch in batches.epoch(epoch, first_step):
+                if options.compile == "reduce-overhead":
+                    # The last step's outputs may be written over by its graphs.
+                    torch.compiler.cudagraph_mark_step_begin()
                 set_lr(state.optimizer, schedule(state.step))
                 with autocast:
                     losses = objective(batch.to(world.device), state.step)
