@@ -8,12 +8,14 @@ import torch
 
 from facetrain.cli import main
 from facetrain.command import STOPPED
-from facetrain.config import DataOptions, Run
+from facetrain.config import DataOptions, HeldOutOptions, Run
 from facetrain.data.augment import Augment
 from facetrain.data.packed import PackedFaces
 from facetrain.engine.checkpoint import load_backbone, read_checkpoint
 from facetrain.engine.distributed import World
 from facetrain.engine.metrics import read_metrics
+from facetrain.held_out import HeldOutVerification
+from facetrain.models.backbone import Backbone
 from facetrain.recipes.find import find_recipe
 from facetrain.training import augmentation, split_pictures, train, training_set
 
@@ -83,6 +85,41 @@ def test_embeddings_made_once_teach_like_their_teacher(pack: Path, tmp_path: Pat
         train(replace(run, teacher=teacher, data=data), tmp_path / kind, device="cpu")
         losses.append(read_metrics(tmp_path / kind / "metrics.jsonl")[0]["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_people_held_out_are_verified_on_the_way(pack: Path, tmp_path: Path) -> None:
+    run = short("toy:student", pack, epochs=2, batch_size=12)
+    run = replace(
+        run,
+        data=replace(run.data, identities=(0.0, 0.5)),
+        held_out=HeldOutOptions(every=1, identities=(0.5, 1.0)),
+    )
+    train(run, tmp_path, device="cpu")
+    rows = [r for r in read_metrics(tmp_path / "metrics.jsonl") if "held_out_eer" in r]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert all(0 <= row["held_out_eer"] <= 0.6 and 0 <= row["held_out_auc"] <= 1 for row in rows)
+    with pytest.raises(ValueError, match="are trained on"):
+        replace(run, data=replace(run.data, identities=(0.0, 0.75)))
+
+
+def test_held_out_figures_are_those_of_the_embeddings(pack: Path) -> None:
+    class Colour(Backbone):
+        """Embeds the mean colour: the pack's people are told apart by it."""
+
+        def __init__(self) -> None:
+            super().__init__(3)
+            self.scale = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+            return x_BCHW.mean(dim=(2, 3)) * self.scale
+
+    evaluator = HeldOutVerification(PackedFaces.load(pack), every=1)
+    assert evaluator.run(Colour()) == pytest.approx(
+        {"held_out_eer": 0.0, "held_out_auc": 1.0}, abs=1e-3
+    )
+    alone = PackedFaces.load(pack).subset(np.arange(6))
+    with pytest.raises(ValueError, match="two people"):
+        HeldOutVerification(alone, every=1)
 
 
 def test_the_folder_says_what_it_holds_and_keeps_to_it(pack: Path, tmp_path: Path) -> None:

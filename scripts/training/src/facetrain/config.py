@@ -194,6 +194,19 @@ class LoopOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOutOptions:
+    """Verification on other identities of the set while training goes on."""
+
+    every: int = 0
+    """Epochs between evaluations; 0 for none."""
+    identities: tuple[float, float] = (0.75, 1.0)
+    """Their share, beside ``data.identities`` in the same order."""
+
+    def __post_init__(self) -> None:
+        at_least("held_out.every", self.every, 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
     """Everything that a training run is."""
 
@@ -207,8 +220,15 @@ class Run:
     optim: OptimOptions = field(default_factory=OptimOptions)
     schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
     loop: LoopOptions = field(default_factory=LoopOptions)
+    held_out: HeldOutOptions = field(default_factory=HeldOutOptions)
 
     def __post_init__(self) -> None:
+        low, high = self.held_out.identities
+        if self.held_out.every and low < self.data.identities[1] and high > self.data.identities[0]:
+            raise ValueError(
+                f"held_out.identities {self.held_out.identities} are trained on: "
+                f"data.identities is {self.data.identities}"
+            )
         if self.terms and self.teacher.kind == "none":
             raise ValueError("terms distil from a teacher; set teacher.kind and teacher.path")
         kinds = [term.kind for term in self.terms]

@@ -31,6 +31,7 @@ from facetrain.engine.loop import Finish, fit, planned_steps
 from facetrain.engine.schedule import build_schedule
 from facetrain.engine.seed import seed_everything
 from facetrain.engine.task import Evaluator
+from facetrain.held_out import HeldOutVerification
 from facetrain.models.backbone import Backbone
 from facetrain.models.create import create_backbone
 
@@ -49,9 +50,7 @@ MAY_CHANGE = {
 """Options that do not change what is learned: a run may continue with others."""
 
 
-def train(
-    run: Run, out: Path, *, device: str = "auto", evaluators: Sequence[Evaluator] = ()
-) -> Finish:
+def train(run: Run, out: Path, *, device: str = "auto") -> Finish:
     """Train, or continue, a run in a folder; under ``torchrun`` as one of its processes.
 
     Raises:
@@ -84,7 +83,7 @@ def train(
             out=out,
             world=world,
             about=about,
-            evaluators=evaluators,
+            evaluators=evaluators_of(run),
         )
 
 
@@ -149,8 +148,19 @@ def split_pictures(labels: np.ndarray, options: DataOptions) -> np.ndarray:
     low, high = options.identities
     if (low, high) == (0.0, 1.0):
         return np.arange(len(labels))
+    # Whole identities in one order for every share: shares that do not meet share nobody.
     fractions = [high] if low == 0 else [low, high - low]
     return by_identity(labels, fractions, options.split_seed)[-1]
+
+
+def evaluators_of(run: Run) -> Sequence[Evaluator]:
+    """What the run evaluates on the way."""
+    if run.held_out.every == 0:
+        return ()
+    whole = open_faces(run.data.path, by_folder=True)
+    other = dataclasses.replace(run.data, identities=run.held_out.identities)
+    faces = Subset(whole, split_pictures(whole.labels, other), relabel=True)
+    return (HeldOutVerification(faces, every=run.held_out.every),)
 
 
 def augmentation(options: DataOptions) -> Augmentation | None:
