@@ -2,8 +2,8 @@
 
 import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,7 @@ class CalibrateOptions:
     one_per_identity: Take only the first picture of each identity for different-person pairs, as
         `ostiary evaluate calibration` does; with False all pairs of all pictures count.
     decades_max: How far below the measured rates thresholds are shown as extrapolated.
+    files: Role → file, for the report's header.
     """
 
     set_words: str
@@ -105,6 +106,7 @@ class CalibrateOptions:
     flip: bool = False
     batch_size: int = 64
     show_progress: bool = True
+    files: Mapping[str, Path | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.set_words:
@@ -143,7 +145,7 @@ def calibrate(faces: FaceSet, embedder: Embedder, options: CalibrateOptions) -> 
     content = {
         "schema": 1,
         "what": "calibration",
-        "header": header_of({}),
+        "header": header_of(options.files),
         "embedder": embedder.description,
         "flip": options.flip,
         "failures": dict(acquisition.failures),

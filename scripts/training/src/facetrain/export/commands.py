@@ -77,7 +77,8 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     from facetrain.data.sources import open_faces
     from facetrain.export.command import CalibrateOptions, calibrate
 
-    embedder = source_of(arguments).open_embedder()
+    source = source_of(arguments)
+    embedder = source.open_embedder()
     report = calibrate(
         open_faces(
             arguments.faces,
@@ -92,6 +93,7 @@ def _calibrate(arguments: argparse.Namespace) -> None:
             group=arguments.group,
             one_per_identity=arguments.one_per_identity,
             batch_size=arguments.batch_size,
+            files={**source.files(), "faces": arguments.faces},
         ),
     )
     say(
