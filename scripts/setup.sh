@@ -2,7 +2,8 @@
 # Makes a checkout ready to run: OS packages, Node 24 and npm packages, native addons, Python.
 # Idempotent: what is in place is left alone, and a run with nothing to do takes well under a second.
 #
-#   scripts/setup.sh             everything that `npm run demo` and `npm test` need
+#   scripts/setup.sh             everything that `npm test` and the training package need
+#   scripts/setup.sh --demo      without PyTorch (several GB), which the demo does not need
 #   scripts/setup.sh --runtime   only what the installed daemon needs (no Python, no test tools)
 #
 # Where it is neither root nor allowed to use sudo without a password, it says which OS packages are
@@ -13,8 +14,9 @@ cd "$root"
 mode=full
 case "${1:-}" in
   "") ;;
+  --demo) mode=demo ;;
   --runtime) mode=runtime ;;
-  *) echo "usage: scripts/setup.sh [--runtime]" >&2; exit 2 ;;
+  *) echo "usage: scripts/setup.sh [--demo | --runtime]" >&2; exit 2 ;;
 esac
 
 # Debian and Ubuntu names; the OpenCV ones bring only the modules that scripts/setup/native.sh uses.
@@ -59,9 +61,12 @@ opencv_version() {
 }
 npm_key() { echo "$(hash_of package-lock.json .npmrc) $arch"; }
 native_key() {
-  echo "$(hash_of package-lock.json scripts/setup/native.sh scripts/setup/opencv-binding.gyp) $arch $(opencv_version)"
+  echo "$(hash_of package-lock.json scripts/setup/native.sh scripts/setup/opencv-binding.gyp scripts/setup/inner-product.h) $arch $(opencv_version)"
 }
 python_key() { echo "$(hash_of scripts/requirements.txt) $root"; }
+training_key() {
+  echo "$(hash_of scripts/requirements.txt scripts/training/requirements.lock scripts/training/pyproject.toml) $root"
+}
 stamped() { [[ -f "$1" && "$(<"$1")" == "$2" ]]; }
 npm_ready() {
   [[ -x $node24 ]] || return 1
@@ -75,6 +80,10 @@ python_ready() {
   [[ $mode == runtime ]] || { [[ -x .venv/bin/python ]] && stamped .venv/.ostiary "$(python_key)"; }
 }
 
+training_ready() {
+  [[ $mode != full ]] || { python_ready && stamped .venv/.ostiary-training "$(training_key)"; }
+}
+
 state="$root/.setup"
 mkdir -p "$state"
 log="$state/setup.log"
@@ -86,7 +95,7 @@ if ! flock -n 9; then
 fi
 
 missing="$(missing_packages | tr '\n' ' ')"
-if [[ -z $missing ]] && npm_ready && native_ready && python_ready; then
+if [[ -z $missing ]] && npm_ready && native_ready && python_ready && training_ready; then
   exit 0
 fi
 
@@ -99,6 +108,7 @@ steps=0
 npm_ready || steps=$((steps + 1))
 { native_ready && npm_ready; } || steps=$((steps + 1))
 python_ready || steps=$((steps + 1))
+training_ready || steps=$((steps + 1))
 echo "Ostiary set-up: $steps step(s), output in ${log#"$root/"}"
 
 declare -A job_name job_start job_log job_pid
@@ -182,6 +192,13 @@ install_python() {
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -r scripts/requirements.txt
   python_key >.venv/.ostiary
 }
+install_training() {
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    -r scripts/requirements.txt -r scripts/training/requirements.lock
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+    -e scripts/training
+  training_key >.venv/.ostiary-training
+}
 
 if [[ -n $missing ]]; then
   if ! command -v apt-get >/dev/null; then
@@ -220,5 +237,9 @@ if ! python_ready; then
   python_running=1
 fi
 [[ -z $python_running ]] || finish python
+if ! training_ready; then
+  begin training "PyTorch and the training package (several GB)" install_training
+  finish training
+fi
 [[ -z $native_running ]] || finish native
 echo "Ostiary set-up: ready after $((SECONDS - started)) s"
