@@ -20,7 +20,8 @@ from facetrain.search.options import (
     SupernetOptions,
     toy_options,
 )
-from facetrain.search.run import SearchOutcome, learning_rate, run_search
+from facetrain.search.run import SearchOutcome, run_search
+from facetrain.search.searcher import learning_rate
 from facetrain.search.stopping import EarlyStop
 from facetrain.search.views import crop_and_flip
 
@@ -285,6 +286,7 @@ def test_a_search_stops_when_nothing_changes(tmp_path: Path) -> None:
     outcome = search(chosen, tmp_path)
     assert (outcome.complete, outcome.epoch) == (True, 2)
     assert outcome.reason == "every edge's convolutions kept their order for 1 epochs"
+    assert search(chosen, tmp_path) == outcome
 
 
 def test_early_stop_counts_skips_and_remembers() -> None:
