@@ -100,7 +100,8 @@ def test_channels_last_changes_nothing(name: str) -> None:
     backbone = create_backbone(name, embedding_dim=8).eval()
     x_BCHW = torch.randn(2, 3, 112, 112)
     expected_BD = backbone(x_BCHW)
-    backbone.to(memory_format=torch.channels_last)
+    # torch's stubs know no `to` with only a memory format.
+    backbone.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     actual_BD = backbone(x_BCHW.to(memory_format=torch.channels_last))
     # Fresh networks give embeddings of any length.
     length = expected_BD.norm()
@@ -187,6 +188,7 @@ def test_factorised_reduction_sees_every_second_pixel_twice() -> None:
 
 def test_counting_leaves_the_module_alone() -> None:
     toy = create_backbone("pocketnet_toy", embedding_dim=8)
+    assert isinstance(toy, PocketNet)
     state = {key: value.clone() for key, value in toy.state_dict().items()}
     toy.cells[0].eval()
     count_cost(toy)
