@@ -1,7 +1,7 @@
 /** How soon a dead camera is noticed, and how soon frames come again; also when it is vision that died. */
 
 import { type RtspServer, startRtspServer } from "../support/rtsp-server.ts";
-import { GROUP, Site } from "../support/site.ts";
+import { GROUP, type SignedEvent, Site } from "../support/site.ts";
 import { monotonicNow } from "../support/tap.ts";
 import { atMost, type Bench } from "./bench.ts";
 import { visitClip } from "./pictures.ts";
@@ -21,14 +21,8 @@ export const bench: Bench = async ({ quick, say }) => {
   stack.defer(() => server.kill());
   const site = stack.use(await openSite(server));
   // The camera's state is told once a second; the first frame's own time is in the event of the first decision.
-  const framed = async (since: number): Promise<number> => {
-    const event = await site.eventually(
-      () => site.events(since).find(({ body }) => Number(body["firstUsableAt"]) > since),
-      "frames come again",
-      DEADLINE_MS,
-    );
-    return Number(event.body["firstUsableAt"]) - since;
-  };
+  const framed = async (since: number): Promise<number> =>
+    Number((await seen(site, since)).body["firstUsableAt"]) - since;
   const noticed = async (since: number): Promise<number> => {
     const state = await site.eventually(
       () =>
@@ -65,7 +59,7 @@ export const bench: Bench = async ({ quick, say }) => {
       `round ${round + 1}: noticed ${Math.round(killed.at(-1) ?? 0)} / ${Math.round(silent.at(-1) ?? 0)} ms, back ${Math.round(back.at(-1) ?? 0)} / ${Math.round(thawed.at(-1) ?? 0)} ms`,
     );
   }
-  const crashed = await crashes(site, quick ? 1 : ROUNDS, say, framed);
+  const crashed = await crashes(site, quick ? 1 : ROUNDS, say);
   const row = (what: string, values: readonly number[]) => [
     what,
     values.length,
@@ -82,9 +76,10 @@ export const bench: Bench = async ({ quick, say }) => {
           row("silent (connected, no frames) → noticed", silent),
           row("server up again after an outage → frames", back),
           row("server sends again → frames", thawed),
-          row("vision killed by SIGSEGV, its decoders run on → frames", crashed),
+          row("vision killed by SIGSEGV, its decoders run on → decision", crashed),
         ],
         notes: [
+          "decision: heard on the broker, so with the three frames that it needs",
           "noticed: the camera's state on the broker is no longer online; frames: the capture of the first frame with a usable face, somebody being in view all the time",
           `outages last ${OUTAGE_MS / 1000} s; back-off capped at 1 s; every client's stream begins with a keyframe, so up to 1 s of the last two rows is back-off`,
         ],
@@ -93,17 +88,25 @@ export const bench: Bench = async ({ quick, say }) => {
     budgets: [
       atMost("dead camera noticed, worst", 5, Math.max(...killed, ...silent) / 1000, "s"),
       atMost("frames again, worst", 2, Math.max(...back, ...thawed) / 1000, "s"),
-      atMost("vision killed → frames again, worst", 2, Math.max(...crashed) / 1000, "s"),
+      atMost("vision killed → next decision, worst", 2, Math.max(...crashed) / 1000, "s"),
     ],
   };
 };
+
+/** The first decision that rests on frames since then alone. */
+function seen(site: Site, since: number): Promise<SignedEvent> {
+  return site.eventually(
+    () => site.events(since).find(({ body }) => Number(body["firstUsableAt"]) > since),
+    "frames come again",
+    DEADLINE_MS,
+  );
+}
 
 /** The first crash of a daemon each time: one that comes again within a minute waits longer by design. */
 async function crashes(
   site: Site,
   rounds: number,
   say: (line: string) => void,
-  framed: (since: number) => Promise<number>,
 ): Promise<readonly number[]> {
   const took: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
@@ -111,11 +114,12 @@ async function crashes(
     const started = monotonicNow();
     await site.start();
     await site.cameraIs(CAMERA, "online", started);
-    await framed(started);
+    await seen(site, started);
     const from = monotonicNow();
     process.kill(site.daemon.visionPid ?? 0, "SIGSEGV");
-    took.push(await framed(from));
-    say(`vision killed, round ${round + 1}: frames after ${Math.round(took.at(-1) ?? 0)} ms`);
+    // When it was decided, not when the frame was captured: that may lie before the successor's start.
+    took.push((await seen(site, from)).at - from);
+    say(`vision killed, round ${round + 1}: a decision after ${Math.round(took.at(-1) ?? 0)} ms`);
   }
   return took;
 }
