@@ -330,7 +330,7 @@ export class Appliance implements AsyncDisposable {
     const { record, onGalleryChange } = store;
     return this.#stack.use(
       await LiveGallery.open(
-        { spaceId, dimension },
+        { spaceId, dimension, settleMs: 5000 },
         { record, changes: onGalleryChange, clock, log: log.child({ part: "gallery" }) },
         signal,
       ),

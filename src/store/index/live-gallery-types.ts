@@ -14,6 +14,8 @@ export interface LiveGalleryOptions {
   readonly inlineFloats?: number;
   /** One in so many approximate searches is compared with an exact one. Default 32. */
   readonly sampleEvery?: number;
+  /** The first HNSW generation waits so long: at a start, models and cameras want the processor. Default 0. */
+  readonly settleMs?: number;
   readonly hnsw?: Partial<HnswParameters>;
 }
 

@@ -13,6 +13,7 @@ import type { Clock } from "../../lib/clock.ts";
 import { codeOf, Fault } from "../../lib/fault.ts";
 import type { Log } from "../../lib/log.ts";
 import { isUnit } from "../../lib/vector.ts";
+import { ask } from "./ask.ts";
 import { fillGeneration, startGeneration } from "./generation.ts";
 import type { GalleryStats, LiveGalleryDeps, LiveGalleryOptions } from "./live-gallery-types.ts";
 import { RecallEstimate } from "./recall.ts";
@@ -22,7 +23,6 @@ import { VectorTable } from "./vector-table.ts";
 
 /** Up to here a scan takes about half a millisecond: less than it takes a busy machine to ask a thread. */
 const INLINE_FLOATS = 3_000_000;
-const SEARCH_TIMEOUT_MS = 250;
 const DELETED_SHARE_MAX = 0.2;
 /** Of `exactBelow`: HNSW goes when the gallery is smaller. */
 const SHRUNK_SHARE = 0.8;
@@ -52,6 +52,7 @@ export class LiveGallery implements Gallery, AsyncDisposable {
   #retired: { readonly slot: number; readonly builds: number }[] = [];
   #erasedWhileLoading: Set<IdentityId> | undefined = new Set();
   #recall = new RecallEstimate();
+  #isSettled = false;
   #sampling = false;
   #builds = 0;
   #generation = 0;
@@ -182,6 +183,13 @@ export class LiveGallery implements Gallery, AsyncDisposable {
     }
     this.#erasedWhileLoading = undefined;
     await this.#startExact(exact);
+    void this.#settle();
+  }
+
+  async #settle(): Promise<void> {
+    const { settleMs = 0 } = this.#options;
+    if (settleMs > 0) await this.#clock.sleep(settleMs, this.#stop.signal);
+    this.#isSettled = true;
     this.#considerBuild();
   }
 
@@ -264,27 +272,12 @@ export class LiveGallery implements Gallery, AsyncDisposable {
     return candidates.sort((a, b) => b.cosine - a.cosine).slice(0, k);
   }
 
-  /** @returns undefined when the index failed or was silent too long */
-  async #ask(
+  #ask(
     index: ThreadIndex | undefined,
     vector: Float32Array,
     k: number,
   ): Promise<readonly number[] | undefined> {
-    if (index === undefined) return undefined;
-    const answered = new AbortController();
-    try {
-      const silence = this.#clock.sleep(SEARCH_TIMEOUT_MS, answered.signal).then(() => undefined);
-      const found = await Promise.race([index.search(vector, k), silence]);
-      return found?.map(({ slot }) => slot);
-    } catch (cause) {
-      this.#log.warn(
-        { index: index.kind, code: codeOf(cause) },
-        "index search failed: answered on the calling thread",
-      );
-      return undefined;
-    } finally {
-      answered.abort();
-    }
+    return ask(index, vector, k, { clock: this.#clock, log: this.#log });
   }
 
   async #sample(vector: Float32Array, found: readonly Candidate[], changes: number): Promise<void> {
@@ -334,7 +327,7 @@ export class LiveGallery implements Gallery, AsyncDisposable {
   }
 
   #considerBuild(): void {
-    if (this.#erasedWhileLoading !== undefined || this.#stop.signal.aborted) return;
+    if (!this.#isSettled || this.#stop.signal.aborted) return;
     if (this.templateCount <= this.#exactBelow) {
       this.#backToExact();
       return;

@@ -214,6 +214,17 @@ describe("live gallery", () => {
     assert.ok(gallery.stats().fallbacks > 0);
   });
 
+  test("a first generation waits until the start's rush is over; exact search serves meanwhile", async () => {
+    const templates = people(120);
+    const { gallery, clock } = await open(templates, { exactBelow: 50, settleMs: 5000 });
+    await using _ = gallery;
+    assert.deepEqual([gallery.stats().building, gallery.stats().kind], [false, "exact"]);
+    const [best] = await gallery.search(templates[7]?.vector as Float32Array, 1);
+    assert.equal(best?.identityId, templates[7]?.identityId);
+    await clock.advance(5000);
+    await until("a generation serves", () => gallery.stats().kind === "hnsw");
+  });
+
   test("it follows a store: an erase by command is in force when the command returns", async () => {
     using directory = new StoreDirectory();
     using store = directory.open();
