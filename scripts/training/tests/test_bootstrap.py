@@ -5,9 +5,12 @@ from facetrain.evaluate.bootstrap import (
     BootstrapOptions,
     interval,
     pair_weights,
+    weighted_area,
+    weighted_equal_error_rate,
     weighted_share,
     weighted_tar_at_far,
 )
+from facetrain.evaluate.roc import area_under_curve, equal_error_rate
 from facetrain.evaluate.verification import tar_at_far
 
 
@@ -47,6 +50,22 @@ def test_weighted_tar_with_equal_weights_is_tar_at_far() -> None:
     for far in (0.0, 0.01, 0.1, 0.37, 1.0):
         expected = tar_at_far(score[same], score[~same], far).tar
         assert weighted_tar_at_far(score, same, far)(np.ones(400)) == expected
+
+
+def test_weighted_area_and_equal_error_rate_are_those_of_repeated_pairs() -> None:
+    random = np.random.default_rng(5)
+    same = random.random(300) < 0.4
+    score = np.round(random.normal(0, 0.2, 300) + 0.2 * same, 2)  # rounded: with ties
+    for times in (np.ones(300, dtype=np.int64), random.integers(0, 4, 300)):
+        again, same_again = np.repeat(score, times), np.repeat(same, times)
+        genuine, impostor = again[same_again], again[~same_again]
+        weights = times.astype(np.float64)
+        area = weighted_area(score, same)(weights)
+        assert area == pytest.approx(area_under_curve(genuine, impostor))
+        rate = weighted_equal_error_rate(score, same)(weights)
+        assert rate == pytest.approx(equal_error_rate(genuine, impostor))
+    assert np.isnan(weighted_area(score, same)(np.where(same, 1.0, 0.0)))
+    assert np.isnan(weighted_equal_error_rate(score, same)(np.where(same, 0.0, 1.0)))
 
 
 def test_without_a_defined_draw_there_is_no_interval() -> None:

@@ -103,3 +103,48 @@ def weighted_tar_at_far(score_P: np.ndarray, same_P: np.ndarray, far: float) -> 
         return float(weights_P[genuine][score_P[genuine] > threshold].sum() / total)
 
     return tar
+
+
+def weighted_area(score_P: np.ndarray, same_P: np.ndarray) -> Statistic:
+    """Area under the ROC: the weighted chance that a genuine score exceeds an impostor score."""
+    _, rank_P = np.unique(score_P, return_inverse=True)
+    ranks = int(rank_P.max(initial=-1)) + 1
+
+    def area(weights_P: np.ndarray) -> float:
+        genuine, impostor = _by_rank(weights_P, rank_P, same_P, ranks)
+        total = genuine.sum() * impostor.sum()
+        if total == 0:
+            return float("nan")
+        below = np.cumsum(impostor) - impostor
+        return float((genuine * (below + impostor / 2)).sum() / total)
+
+    return area
+
+
+def weighted_equal_error_rate(score_P: np.ndarray, same_P: np.ndarray) -> Statistic:
+    """Where both error rates meet, on the straight line between the thresholds around it."""
+    _, rank_P = np.unique(score_P, return_inverse=True)
+    ranks = int(rank_P.max(initial=-1)) + 1
+
+    def rate(weights_P: np.ndarray) -> float:
+        genuine, impostor = _by_rank(weights_P, rank_P, same_P, ranks)
+        if genuine.sum() == 0 or impostor.sum() == 0:
+            return float("nan")
+        # First a threshold below every score, which accepts everything.
+        fmr_T = np.concatenate([[1.0], 1 - np.cumsum(impostor) / impostor.sum()])
+        fnmr_T = np.concatenate([[0.0], np.cumsum(genuine) / genuine.sum()])
+        gap_T = fmr_T - fnmr_T
+        above = int(np.argmax(gap_T <= 0))
+        share = gap_T[above - 1] / (gap_T[above - 1] - gap_T[above])
+        return float(fmr_T[above - 1] + share * (fmr_T[above] - fmr_T[above - 1]))
+
+    return rate
+
+
+def _by_rank(
+    weights_P: np.ndarray, rank_P: np.ndarray, same_P: np.ndarray, ranks: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weight of the genuine and of the impostor pairs at each distinct score, rising."""
+    genuine = np.bincount(rank_P[same_P], weights=weights_P[same_P], minlength=ranks)
+    impostor = np.bincount(rank_P[~same_P], weights=weights_P[~same_P], minlength=ranks)
+    return genuine, impostor

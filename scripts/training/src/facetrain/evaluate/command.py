@@ -22,6 +22,8 @@ from facetrain.evaluate.bootstrap import (
     BootstrapOptions,
     Interval,
     interval,
+    weighted_area,
+    weighted_equal_error_rate,
     weighted_share,
     weighted_tar_at_far,
 )
@@ -91,7 +93,7 @@ class Variant:
     """One way to embed: with or without the mirrored crop.
 
     Attributes:
-        intervals: Figure ("accuracy", "tar@0.001") → interval by identity.
+        intervals: Figure ("accuracy", "tar@0.001", "eer", "auc") → interval by identity.
         groups: Attribute → rates of its groups.
     """
 
@@ -268,6 +270,8 @@ def _intervals(
             f"tar@{far:g}": weighted_tar_at_far(scored.effective_P, scored.same_P, far)
             for far in options.fars
         },
+        "eer": weighted_equal_error_rate(scored.effective_P, scored.same_P),
+        "auc": weighted_area(scored.effective_P, scored.same_P),
     }
     first, second = pairs.person_N[pairs.first_P], pairs.person_N[pairs.second_P]
     return {

@@ -50,8 +50,18 @@ def _variant(variant: "Variant") -> str:
                 f"impostor pairs{support}",
             ]
         )
-    rows.append(["equal error rate", percent(variant.equal_error_rate), "", ""])
-    rows.append(["area under the curve", f"{variant.area_under_curve:.5f}", "", ""])
+    rows.append(
+        ["equal error rate", percent(variant.equal_error_rate), _interval(variant, "eer"), ""]
+    )
+    auc = variant.intervals["auc"]
+    rows.append(
+        [
+            "area under the curve",
+            f"{variant.area_under_curve:.5f}",
+            f"{auc.low:.5f} to {auc.high:.5f}",
+            "",
+        ]
+    )
     identities = variant.intervals["accuracy"].identities
     text = f"## {'With' if variant.flip else 'Without'} the mirrored crop\n\n"
     text += table(["figure", "value", f"interval over {identities} identities", ""], rows)
