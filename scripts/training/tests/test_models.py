@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from facetrain.models import backbone_names, count_cost, create_backbone
+from facetrain.models.cell import Cell
 from facetrain.models.genotype import load_genotype
 from facetrain.models.ops import PRIMITIVES, create_op
 from facetrain.models.pocketnet import PocketNet, reduction_cells
@@ -114,6 +115,37 @@ def test_relu_has_no_slopes_and_the_same_multiply_adds() -> None:
     assert not any(isinstance(layer, nn.PReLU) for layer in relu.modules())
     assert cost.params == 925_632 - 10_080
     assert cost.macs == 283_541_120
+
+
+def test_a_shared_relu_changes_nothing() -> None:
+    options = {"activation": "relu", "cells": 9, "channels": 4}
+    backbone = create_backbone("pocketnet_s", embedding_dim=8, **options)
+    x_BCHW = torch.randn(2, 3, 112, 112)
+    results = []
+    for shares in (True, False):
+        for cell in backbone.modules():
+            if isinstance(cell, Cell):
+                cell.shares_activation = shares
+        backbone.zero_grad()
+        e_BD = backbone(x_BCHW)
+        e_BD.square().sum().backward()
+        gradients = [parameter.grad for parameter in backbone.parameters()]
+        results.append((count_cost(backbone).pocketnet_flops, e_BD.detach(), gradients))
+    (shared_flops, shared_BD, shared), (own_flops, own_BD, own) = results
+    assert shared_flops < own_flops
+    assert torch.equal(shared_BD, own_BD)
+    torch.testing.assert_close(shared, own)
+
+
+def test_relu_and_prelu_have_the_same_names_but_for_slopes() -> None:
+    relu, prelu = (
+        create_backbone("pocketnet_toy", embedding_dim=8, activation=activation)
+        for activation in ("relu", "prelu")
+    )
+    slopes = {
+        f"{name}.weight" for name, layer in prelu.named_modules() if isinstance(layer, nn.PReLU)
+    }
+    assert relu.state_dict().keys() == prelu.state_dict().keys() - slopes
 
 
 @pytest.mark.parametrize("cells", range(3, 19))

@@ -7,6 +7,9 @@ from torch import Tensor, cat, nn
 from facetrain.models.genotype import NUM_INPUTS, CellGenotype
 from facetrain.models.ops import ActConvNorm, Activation, FactorizedReduce, create_op
 
+Activating = ActConvNorm | FactorizedReduce
+"""Operations that begin with an activation; the others take a state as it is."""
+
 
 class Cell(nn.Module):
     """One cell.
@@ -61,12 +64,22 @@ class Cell(nn.Module):
             for node in genotype
         )
         self.out_channels = channels * len(genotype)
+        self.shares_activation = activation == "relu"
 
     def forward(self, before_BCHW: Tensor, previous_BCHW: Tensor) -> Tensor:
         states = [self.preprocess0(before_BCHW), self.preprocess1(previous_BCHW)]
+        activated: dict[int, Tensor] = {}
         for ops, sources in zip(self.nodes, self.sources, strict=True):
             assert isinstance(ops, nn.ModuleList)
-            edges = [op(states[source]) for op, source in zip(ops, sources, strict=True)]
+            edges = []
+            for op, source in zip(ops, sources, strict=True):
+                if self.shares_activation and isinstance(op, Activating):
+                    # A ReLU is the same for every edge, a PReLU has slopes of its own.
+                    if source not in activated:
+                        activated[source] = op.act(states[source])
+                    edges.append(op.after_act(activated[source]))
+                else:
+                    edges.append(op(states[source]))
             states.append(sum_of(edges))
         return cat(states[NUM_INPUTS:], dim=1)
 

@@ -93,6 +93,16 @@ class ActConvNorm(nn.Sequential):
             nn.BatchNorm2d(out_channels, affine=affine),
         )
 
+    @property
+    def act(self) -> nn.Module:
+        return self[0]
+
+    def after_act(self, x_BCHW: Tensor) -> Tensor:
+        """The output, from an input that is activated already."""
+        for layer in list(self)[1:]:
+            x_BCHW = layer(x_BCHW)
+        return x_BCHW
+
 
 class FactorizedReduce(nn.Module):
     """Halve height and width without dropping pixels: two strided branches, one pixel apart.
@@ -118,7 +128,10 @@ class FactorizedReduce(nn.Module):
         self.norm = nn.BatchNorm2d(out_channels, affine=affine)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        x_BCHW = self.act(x_BCHW)
+        return self.after_act(self.act(x_BCHW))
+
+    def after_act(self, x_BCHW: Tensor) -> Tensor:
+        """The output, from an input that is activated already."""
         return self.norm(cat([self.even(x_BCHW), self.odd(x_BCHW[:, :, 1:, 1:])], dim=1))
 
 
