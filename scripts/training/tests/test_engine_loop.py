@@ -119,6 +119,7 @@ def test_evaluators_see_the_averaged_model_in_evaluation_mode(tmp_path: Path) ->
 
     class Look:
         every = 2
+        every_steps = 3
 
         def run(self, model: nn.Module) -> dict[str, float]:
             seen.append((model.training, model.get_parameter("0.weight").detach().clone()))
@@ -127,14 +128,14 @@ def test_evaluators_see_the_averaged_model_in_evaluation_mode(tmp_path: Path) ->
     task = Regression()
     run(tmp_path, task=task, evaluators=[Look()])
     stored = read_checkpoint(tmp_path / LAST)
-    assert len(seen) == 1
-    assert not seen[0][0]
-    assert torch.equal(seen[0][1], stored["ema"]["0.weight"])
+    assert [training for training, _ in seen] == [False] * 3
+    assert torch.equal(seen[-1][1], stored["ema"]["0.weight"])
     assert torch.equal(
         task.modules()["backbone"].get_parameter("0.weight"), stored["state"]["0.weight"]
     )
     figures = [row for row in read_metrics(tmp_path / "metrics.jsonl") if "figure" in row]
-    assert figures == [{"step": 8, "epoch": 2, "figure": 1.5}]
+    assert [(row["step"], row["epoch"]) for row in figures] == [(3, 0), (6, 1), (8, 2)]
+    assert all(row["figure"] == 1.5 for row in figures)
 
 
 def test_epochs_are_kept_as_weights_alone(tmp_path: Path) -> None:
@@ -157,3 +158,12 @@ def test_metrics_are_json_lines(tmp_path: Path) -> None:
     run(tmp_path, log_every=2)
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [2, 4, 6, 8]
+
+
+def test_without_cuda_nothing_is_captured(tmp_path: Path) -> None:
+    run(tmp_path / "plain", precision="bf16")
+    run(tmp_path / "captured", precision="bf16", compile="cudagraphs")
+    plain, captured = (read_checkpoint(tmp_path / name / LAST) for name in ("plain", "captured"))
+    assert plain["state"].keys() == captured["state"].keys()
+    for name, value in plain["state"].items():
+        assert torch.equal(value, captured["state"][name]), name

@@ -174,8 +174,9 @@ class LoopOptions:
     """Checkpoint and stop cleanly after this time; the same command continues."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     channels_last: bool = False
-    compile: Literal["off", "default", "reduce-overhead"] = "off"
-    """torch.compile of the primary module; "reduce-overhead" replays it as CUDA graphs."""
+    compile: Literal["off", "default", "reduce-overhead", "cudagraphs"] = "off"
+    """torch.compile of the primary module, with CUDA graphs for "reduce-overhead"; "cudagraphs"
+    compiles nothing and replays the module's own kernels."""
     ema_decay: float | None = None
     log_every: int = 50
     save_every: int | None = None
@@ -188,22 +189,40 @@ class LoopOptions:
         at_least("loop.batch_size", self.batch_size, 1)
         at_least("loop.log_every", self.log_every, 1)
         one_of("loop.precision", self.precision, ("fp32", "tf32", "bf16"))
-        one_of("loop.compile", self.compile, ("off", "default", "reduce-overhead"))
+        one_of("loop.compile", self.compile, ("off", "default", "reduce-overhead", "cudagraphs"))
         if self.save_every is not None:
             at_least("loop.save_every", self.save_every, 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOutOptions:
-    """Verification on other identities of the set while training goes on."""
+    """What is measured on pictures that are not trained on while training goes on.
 
+    "verification": of other identities of the same set. "cosine": the mean to the run's teacher on
+    another set; identities are then not needed.
+    """
+
+    kind: Literal["verification", "cosine"] = "verification"
     every: int = 0
     """Epochs between evaluations; 0 for none."""
+    every_steps: int = 0
+    """Steps between evaluations, besides; 0 for none."""
     identities: tuple[float, float] = (0.75, 1.0)
     """Their share, beside ``data.identities`` in the same order."""
+    path: str = ""
+    """For "cosine": the other set; its crops are not augmented."""
+    pictures: int = 1000
+    """For "cosine": how many are looked at, evenly over the set."""
 
     def __post_init__(self) -> None:
+        one_of("held_out.kind", self.kind, ("verification", "cosine"))
         at_least("held_out.every", self.every, 0)
+        at_least("held_out.every_steps", self.every_steps, 0)
+        at_least("held_out.pictures", self.pictures, 1)
+
+    @property
+    def wanted(self) -> bool:
+        return self.every > 0 or self.every_steps > 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -224,7 +243,11 @@ class Run:
 
     def __post_init__(self) -> None:
         low, high = self.held_out.identities
-        if self.held_out.every and low < self.data.identities[1] and high > self.data.identities[0]:
+        compares = self.held_out.kind == "cosine"
+        if compares and self.teacher.kind in ("none", "precomputed"):
+            raise ValueError("held_out.kind cosine needs a teacher that can look at other pictures")
+        verifies = self.held_out.wanted and not compares
+        if verifies and low < self.data.identities[1] and high > self.data.identities[0]:
             raise ValueError(
                 f"held_out.identities {self.held_out.identities} are trained on: "
                 f"data.identities is {self.data.identities}"

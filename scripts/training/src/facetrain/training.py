@@ -23,7 +23,7 @@ from facetrain.data.face_set import FaceSet, Relabelled, Subset
 from facetrain.data.packed import PackedFaces
 from facetrain.data.sources import open_faces
 from facetrain.data.split import by_identity
-from facetrain.distill.build import build_task
+from facetrain.distill.build import build_task, build_teacher
 from facetrain.distill.views import Augmentation, Views, flip
 from facetrain.engine.checkpoint import About, current_commit, load_backbone
 from facetrain.engine.distributed import World, joined_world
@@ -31,7 +31,7 @@ from facetrain.engine.loop import Finish, fit, planned_steps
 from facetrain.engine.schedule import build_schedule
 from facetrain.engine.seed import seed_everything
 from facetrain.engine.task import Evaluator
-from facetrain.held_out import HeldOutVerification
+from facetrain.held_out import HeldOutCosine, HeldOutVerification
 from facetrain.models.backbone import Backbone
 from facetrain.models.create import create_backbone
 
@@ -43,6 +43,7 @@ MAY_CHANGE = {
     "data.workers",
     "data.in_memory",
     "teacher.path",
+    "held_out.path",
     "loop.max_minutes",
     "loop.log_every",
     "loop.save_every",
@@ -83,7 +84,7 @@ def train(run: Run, out: Path, *, device: str = "auto") -> Finish:
             out=out,
             world=world,
             about=about,
-            evaluators=evaluators_of(run),
+            evaluators=evaluators_of(run, world),
         )
 
 
@@ -153,14 +154,23 @@ def split_pictures(labels: np.ndarray, options: DataOptions) -> np.ndarray:
     return by_identity(labels, fractions, options.split_seed)[-1]
 
 
-def evaluators_of(run: Run) -> Sequence[Evaluator]:
+def evaluators_of(run: Run, world: World) -> Sequence[Evaluator]:
     """What the run evaluates on the way."""
-    if run.held_out.every == 0:
+    options = run.held_out
+    if not options.wanted:
         return ()
+    rhythm = {"every": options.every, "every_steps": options.every_steps}
+    if options.kind == "cosine":
+        if not options.path:
+            raise ValueError("held_out.path is empty; name the set to compare on")
+        teacher = build_teacher(run.teacher, world.device)
+        assert teacher is not None, "Run has one"
+        faces = open_faces(options.path)
+        return (HeldOutCosine(faces, teacher, pictures=options.pictures, **rhythm),)
     whole = open_faces(run.data.path, by_folder=True)
     other = dataclasses.replace(run.data, identities=run.held_out.identities)
     faces = Subset(whole, split_pictures(whole.labels, other), relabel=True)
-    return (HeldOutVerification(faces, every=run.held_out.every),)
+    return (HeldOutVerification(faces, **rhythm),)
 
 
 def augmentation(options: DataOptions) -> Augmentation | None:

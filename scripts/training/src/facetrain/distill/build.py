@@ -51,7 +51,8 @@ def build_teacher(
         case "graph":
             return TorchGraphTeacher(options.path, preprocessing_of(options), **common)
         case "onnx":
-            return OnnxTeacher(options.path, preprocessing_of(options))
+            threads = torch.get_num_threads()
+            return OnnxTeacher(options.path, preprocessing_of(options), threads=threads)
         case "precomputed":
             whole = PrecomputedTeacher.load(options.path, device=device)
             return whole if pictures is None else whole.of_pictures(pictures)

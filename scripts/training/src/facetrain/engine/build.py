@@ -6,6 +6,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from facetrain.config import LoopOptions, OptimOptions
 from facetrain.engine.checkpoint import TrainState
+from facetrain.engine.cuda_graph import capture_at_first_step
 from facetrain.engine.distributed import World
 from facetrain.engine.ema import Ema
 from facetrain.engine.optimizer import build_optimizer
@@ -40,7 +41,9 @@ def build(
     primary = modules[primary_name(modules)]
     if options.channels_last:
         primary.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    if options.compile != "off":
+    if options.compile == "cudagraphs":
+        capture_at_first_step(primary)
+    elif options.compile != "off":
         primary.compile(mode=options.compile)
     ema = Ema(primary, options.ema_decay) if options.ema_decay is not None else None
     state = TrainState(modules=modules, optimizer=build_optimizer(modules, optim), ema=ema)

@@ -119,6 +119,7 @@ def load_backbone(path: Path | str, ema: bool = True) -> "Backbone":
     Raises:
         ValueError: The file is something else.
     """
+    from facetrain.engine.small import load_flat
     from facetrain.models.create import create_backbone
 
     stored = read_checkpoint(path)
@@ -128,8 +129,11 @@ def load_backbone(path: Path | str, ema: bool = True) -> "Backbone":
             model["name"], embedding_dim=model["embedding_dim"], **model.get("options", {})
         )
         averaged = stored.get("ema")
-        backbone.load_state_dict(averaged if ema and averaged is not None else stored["state"])
-    except (KeyError, RuntimeError) as error:
+        if "flat" in stored:
+            load_flat(backbone, stored)
+        else:
+            backbone.load_state_dict(averaged if ema and averaged is not None else stored["state"])
+    except (KeyError, RuntimeError, ValueError) as error:
         raise ValueError(f"{path}: holds no backbone of this package ({error})") from error
     return backbone.eval()
 

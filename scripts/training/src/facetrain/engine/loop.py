@@ -64,7 +64,10 @@ def fit(
     total = planned_steps(options, batches.steps_per_epoch)
     clipped = clipped_parameters(state.modules, optim)
     autocast = torch.autocast(
-        world.device.type, dtype=torch.bfloat16, enabled=options.precision == "bf16"
+        world.device.type,
+        dtype=torch.bfloat16,
+        enabled=options.precision == "bf16",
+        cache_enabled=options.compile != "cudagraphs",
     )
     reason = None
     with (

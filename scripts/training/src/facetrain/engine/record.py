@@ -50,17 +50,14 @@ class Recorder:
             self.save()
         elif step % options.log_every == 0:
             self._flush()
+        self._evaluate([e for e in self._evaluators if e.every_steps and step % e.every_steps == 0])
 
     def after_epoch(self, epoch: int) -> None:
         """Save, keep the epoch's weights, evaluate."""
         self.save()
         if self._options.keep_epochs and self._world.is_main:
             save_weights(self._out / EPOCH_FILE.format(epoch), self._state, self._about)
-        due = [e for e in self._evaluators if (epoch + 1) % e.every == 0]
-        if due and self._log is not None:
-            self._log.write({**self._where(), **self._evaluate(due)})
-        self._world.barrier()
-        self._restart_clock()
+        self._evaluate([e for e in self._evaluators if e.every and (epoch + 1) % e.every == 0])
 
     def save(self) -> None:
         """Log what was not yet, then checkpoint, unless this very step is stored already."""
@@ -86,7 +83,16 @@ class Recorder:
             lr = self._state.optimizer.param_groups[0]["lr"]
             self._log.write({**self._where(), **losses, "lr": lr, "images_per_s": round(rate, 1)})
 
-    def _evaluate(self, due: list[Evaluator]) -> dict[str, float]:
+    def _evaluate(self, due: list[Evaluator]) -> None:
+        if not due:
+            return
+        self._flush()
+        if self._log is not None:
+            self._log.write({**self._where(), **self._figures(due)})
+        self._world.barrier()
+        self._restart_clock()
+
+    def _figures(self, due: list[Evaluator]) -> dict[str, float]:
         model = self._state.modules[primary_name(self._state.modules)]
         ema = self._state.ema
         figures = {}

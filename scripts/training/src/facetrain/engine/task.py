@@ -32,7 +32,12 @@ class Evaluator(Protocol):
 
     @property
     def every(self) -> int:
-        """Epochs between evaluations."""
+        """Epochs between evaluations; 0 for none."""
+        ...
+
+    @property
+    def every_steps(self) -> int:
+        """Steps between evaluations, besides; 0 for none."""
         ...
 
     def run(self, model: nn.Module) -> dict[str, float]:
