@@ -27,6 +27,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "calibrate": ("facetrain.export.commands", "measure which score means which false match rate"),
     "pack": ("facetrain.export.commands", "put detector, embedder and calibration into a pack"),
+    "bench": (
+        "facetrain.commands.bench",
+        "images per second of backbones, beside the machine's limits",
+    ),
     "detector": (
         "facetrain.detector.commands",
         "train, distil, evaluate and export a face detector",

@@ -37,7 +37,7 @@ def count_cost(module: nn.Module, height: int = 112, width: int = 112, channels:
 
     def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal macs, other
-        macs += _macs(layer, output)
+        macs += layer_macs(layer, output)
         other += _other_flops(layer, inputs[0], output)
 
     handles = [layer.register_forward_hook(hook) for layer in module.modules()]
@@ -57,7 +57,8 @@ def count_cost(module: nn.Module, height: int = 112, width: int = 112, channels:
     return Cost(params=params, macs=macs, pocketnet_flops=2 * macs + other)
 
 
-def _macs(layer: nn.Module, output: Tensor) -> int:
+def layer_macs(layer: nn.Module, output: Tensor) -> int:
+    """Multiply-adds of one layer's run; 0 for what neither convolves nor is linear."""
     match layer:
         case nn.Conv2d():
             return output.numel() * layer.in_channels // layer.groups * prod(layer.kernel_size)

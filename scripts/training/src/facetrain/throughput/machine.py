@@ -1,0 +1,61 @@
+"""What the machine can do at most: multiply-adds of a large product, bytes of a large copy."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+
+GEMM_SIDE = 1536
+COPY_BYTES = 256 * 2**20
+"""Far more than any cache holds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """Measured ceilings.
+
+    Attributes:
+        flops: Of a product of square float32 matrices, a multiply-add being two, per second.
+        bytes_per_s: Read and written by a copy in memory.
+    """
+
+    flops: float
+    bytes_per_s: float
+
+
+def measure_machine(device: torch.device, *, seconds: float = 1.0) -> Machine:
+    """Measure with as many threads as torch has now; the best of the repetitions counts."""
+    a, b = (torch.randn(GEMM_SIDE, GEMM_SIDE, device=device) for _ in range(2))
+    product = torch.empty_like(a)
+    gemm_s = min(timed(lambda: torch.mm(a, b, out=product), device, seconds=seconds))
+    source = torch.zeros(COPY_BYTES // 4, device=device)
+    target = torch.empty_like(source)
+    copy_s = min(timed(lambda: target.copy_(source), device, seconds=seconds))
+    return Machine(flops=2 * GEMM_SIDE**3 / gemm_s, bytes_per_s=2 * COPY_BYTES / copy_s)
+
+
+def timed(
+    run: Callable[[], object], device: torch.device, *, seconds: float, least: int = 2
+) -> list[float]:
+    """Seconds of each repetition, after one that is not counted; at least `least` of them."""
+    run()
+    _wait(device)
+    taken: list[float] = []
+    while len(taken) < least or sum(taken) < seconds:
+        begun = time.perf_counter()
+        run()
+        _wait(device)
+        taken.append(time.perf_counter() - begun)
+    return taken
+
+
+def typical(taken: list[float]) -> float:
+    """The median: one interruption does not move it."""
+    return median(taken)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
