@@ -7,6 +7,13 @@ from torch import nn
 
 from facetrain.cli import main
 from facetrain.throughput.machine import Machine
+from facetrain.throughput.measure import (
+    Candidate,
+    Measured,
+    ThroughputOptions,
+    measure_throughput,
+)
+from facetrain.throughput.report import throughput_json, throughput_markdown, write_throughput
 from facetrain.throughput.roofline import LayerCost, forward_limit, layer_costs, training_limit
 
 MACHINE = Machine(flops=100e9, bytes_per_s=10e9)
@@ -38,18 +45,32 @@ def test_training_is_three_passes_and_an_update() -> None:
     assert training_limit([layer], MACHINE, batch=4).seconds == pytest.approx(3 * once + update_s)
 
 
-def test_bench_measures_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "throughput.json"
+def test_what_is_measured_is_written_beside_its_limit(tmp_path: Path) -> None:
+    toy = Candidate(title="toy", name="pocketnet_toy", embedding_dim=32)
+    options = ThroughputOptions(candidates=(toy,), threads=(1,), batches=(2,), seconds=0.01)
     threads = torch.get_num_threads()
-    given = ["--backbone", "PocketNetS-128, ReLU", "--threads", "1", "--batch", "2"]
-    assert main(["bench", "--out", str(out), *given, "--seconds", "0.01"]) == 0
+    machines: dict[int, Machine] = {}
+    rows: list[Measured] = []
+    for found in measure_throughput(options):
+        if isinstance(found, Measured):
+            rows.append(found)
+        else:
+            machines[found[0]] = found[1]
     assert torch.get_num_threads() == threads
-    content = json.loads(out.read_text())
-    assert [row["kind"] for row in content["rows"]] == ["onnxruntime", "forward", "train"]
-    for row in content["rows"]:
-        speed = row["images_per_s"] / row["batch"]
-        assert speed > 0
-        assert row["reached"] == pytest.approx(row["limit"]["seconds"] * speed)
-    assert "| PocketNetS-128, ReLU | training step | 2 |" in capsys.readouterr().out
-    assert main(["bench", "--out", str(out), "--backbone", "none"]) == 2
-    assert main(["bench", "--out", str(out), "--batch", "1"]) == 2
+    assert [row.kind for row in rows] == ["onnxruntime", "forward", "train"]
+    for row in rows:
+        passes_per_s = row.images_per_s / row.batch
+        assert passes_per_s > 0
+        assert row.reached == pytest.approx(row.limit.seconds * passes_per_s)
+    assert "| toy | training step | 2 |" in throughput_markdown(machines, rows)
+    out = tmp_path / "throughput.json"
+    write_throughput(throughput_json(machines, rows, "cpu"), out)
+    assert json.loads(out.read_text())["rows"][2]["kind"] == "train"
+
+
+def test_bench_says_what_may_be_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "throughput.json")]
+    assert main(["bench", *out, "--backbone", "none"]) == 2
+    assert "PocketNetS-128, ReLU" in capsys.readouterr().err
+    assert main(["bench", *out, "--batch", "1"]) == 2
+    assert "batches" in capsys.readouterr().err
