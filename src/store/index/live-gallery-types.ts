@@ -10,7 +10,7 @@ export interface LiveGalleryOptions {
   readonly dimension: number;
   /** Up to this many templates every search is exact. Default 20 000. */
   readonly exactBelow?: number;
-  /** Galleries of up to so many floats are scanned on the calling thread. Default 3 million. */
+  /** Galleries of up to so many floats are scanned on the calling thread. Default 5.2 million. */
   readonly inlineFloats?: number;
   /** One in so many approximate searches is compared with an exact one. Default 32. */
   readonly sampleEvery?: number;

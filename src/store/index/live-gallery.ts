@@ -21,8 +21,8 @@ import { SlotBook } from "./slot-book.ts";
 import { ThreadIndex } from "./thread-index.ts";
 import { VectorTable } from "./vector-table.ts";
 
-/** Up to here a scan takes about half a millisecond: less than it takes a busy machine to ask a thread. */
-const INLINE_FLOATS = 3_000_000;
+/** Up to here (20 000 of 256) a scan takes less than half a millisecond: no more than to ask a thread. */
+const INLINE_FLOATS = 5_200_000;
 const DELETED_SHARE_MAX = 0.2;
 /** Of `exactBelow`: HNSW goes when the gallery is smaller. */
 const SHRUNK_SHARE = 0.8;

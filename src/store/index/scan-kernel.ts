@@ -1,67 +1,43 @@
 /**
- * Dot products of one query with many rows, as a WebAssembly SIMD function assembled here: the same
- * bytes run on SSE and NEON, in any thread, over memory that threads share.
+ * Dot products of one query with many eight-bit rows, as a WebAssembly SIMD function assembled here: the
+ * same bytes run on SSE and NEON, in any thread, over memory that threads share. Integers: every
+ * processor gives the same sums.
  */
+import { instanceOver, PAGES_MAX, type SharedMemory } from "./shared-memory.ts";
 
-/** The few names of WebAssembly that are used; the compiler's library has them only with the whole DOM. */
-interface SharedMemory {
-  readonly buffer: SharedArrayBuffer;
-  readonly grow: (pages: number) => number;
-}
-interface Wasm {
-  readonly Memory: new (options: {
-    initial: number;
-    maximum: number;
-    shared: true;
-  }) => SharedMemory;
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (
-    module: object,
-    imports: object,
-  ) => { readonly exports: Readonly<Record<string, unknown>> };
-}
-const wasm = (globalThis as unknown as { readonly WebAssembly: Wasm }).WebAssembly;
-
-export type { SharedMemory };
-
-export const PAGE_BYTES = 65_536;
-const PAGES_MAX = 65_536;
-/** Rows are read in steps of 16 floats: their length is padded to that. */
-export const LANE_FLOATS = 16;
-
-export function sharedMemory(pages: number, pagesMax: number): SharedMemory {
-  return new wasm.Memory({ initial: pages, maximum: Math.min(pagesMax, PAGES_MAX), shared: true });
-}
+/** Rows are read in steps of 16 values: their length is padded to that. */
+export const LANE_VALUES = 16;
 
 /**
- * Writes the dot product of the query with each of `count` consecutive rows.
+ * Writes, as int32, the dot product of an int16 query with each of `count` consecutive int8 rows.
  *
- * Addresses are in bytes. `rowBytes` is a multiple of 64, `count` at least 1.
+ * Addresses are in bytes; a row begins every `rowBytes`. `values` is a multiple of 16, `count` at least
+ * 1, and no sum may leave 32 bits: values · 127 · (largest query value) < 2³¹.
  */
 export type Scan = (
   rows: number,
   count: number,
   rowBytes: number,
+  values: number,
   query: number,
   out: number,
 ) => void;
 
 export function scanOver(memory: SharedMemory): Scan {
-  const instance = new wasm.Instance(new wasm.Module(Uint8Array.from(moduleBytes())), {
-    e: { m: memory },
-  });
-  return instance.exports["scan"] as Scan;
+  return instanceOver(memory, moduleBytes())["scan"] as Scan;
 }
 
 // Parameters and locals of `scan`, by index.
 const ROWS = 0;
 const COUNT = 1;
 const ROW_BYTES = 2;
-const QUERY = 3;
-const OUT = 4;
-const AT = 5;
-const END = 6;
-const SUM = 7;
+const VALUES = 3;
+const QUERY = 4;
+const OUT = 5;
+const ROW = 6;
+const AT = 7;
+const END = 8;
+const SUM = 9;
 
 const I32 = 0x7f;
 const V128 = 0x7b;
@@ -75,38 +51,35 @@ const advance = (local: number, bytes: number) => [
   ADD,
   ...set(local),
 ];
-const load = (local: number, offset: number) => [
-  ...get(local),
-  0xfd,
-  0x00,
-  0x04,
-  ...unsigned(offset),
-];
-const F32X4_ADD = [0xfd, 0xe4, 0x01];
-/** Rounds once or twice, as the processor likes: these scores only propose. */
-const F32X4_RELAXED_MADD = [0xfd, 0x85, 0x02];
+const V128_LOAD = [0xfd, 0x00, 0x04];
+const V128_LOAD8X8_S = [0xfd, 0x01, 0x03];
+const I32X4_DOT_I16X8_S = [0xfd, 0xba, 0x01];
+const I32X4_ADD = [0xfd, 0xae, 0x01];
 const LOOP = [0x03, 0x40];
 const REPEAT_IF = [0x0d, 0x00];
 const END_BLOCK = 0x0b;
 
-const SUMS = [SUM, SUM + 1, SUM + 2, SUM + 3];
+const SUMS = [SUM, SUM + 1];
 const ZERO = new Array<number>(16).fill(0);
 
-/** Of one row: clears the sums and sets where the query begins and ends. */
+/** Of one row: clears the sums and sets where row and query begin and the query ends. */
 function rowStart(): number[] {
   const clear = SUMS.flatMap((sum) => [0xfd, 0x0c, ...ZERO, ...set(sum)]);
-  return [...clear, ...get(QUERY), ...set(AT), ...get(QUERY), ...get(ROW_BYTES), ADD, ...set(END)];
+  const begin = [...get(ROWS), ...set(ROW), ...get(QUERY), ...set(AT)];
+  const end = [...get(QUERY), ...get(VALUES), ...constant(1), 0x74, ADD, ...set(END)];
+  return [...clear, ...begin, ...end];
 }
 
-/** Sixteen floats at a time, in four sums that do not wait for each other. */
+/** Sixteen values at a time, in two sums that do not wait for each other. */
 function rowLoop(): number[] {
-  const multiply = SUMS.flatMap((sum, lane) => {
-    const factors = [...load(ROWS, 16 * lane), ...load(AT, 16 * lane)];
-    return [...factors, ...get(sum), ...F32X4_RELAXED_MADD, ...set(sum)];
+  const multiply = SUMS.flatMap((sum, half) => {
+    const codes = [...get(ROW), ...V128_LOAD8X8_S, ...unsigned(8 * half)];
+    const query = [...get(AT), ...V128_LOAD, ...unsigned(16 * half)];
+    return [...codes, ...query, ...I32X4_DOT_I16X8_S, ...get(sum), ...I32X4_ADD, ...set(sum)];
   });
   const next = [
-    ...advance(ROWS, 64),
-    ...advance(AT, 64),
+    ...advance(ROW, 16),
+    ...advance(AT, 32),
     ...get(AT),
     ...get(END),
     0x49,
@@ -115,18 +88,18 @@ function rowLoop(): number[] {
   return [...LOOP, ...multiply, ...next, END_BLOCK];
 }
 
-/** The sums become one float at `OUT`. */
+/** The sums become one number at `OUT`; then the next row. */
 function rowEnd(): number[] {
-  const upper = [...get(SUM + 2), ...get(SUM + 3), ...F32X4_ADD];
-  const fold = [...get(SUM), ...get(SUM + 1), ...F32X4_ADD, ...upper, ...F32X4_ADD, ...set(SUM)];
+  const fold = [...get(SUM), ...get(SUM + 1), ...I32X4_ADD, ...set(SUM)];
   const lanes = [0, 1, 2, 3].flatMap((lane) => [
     ...get(SUM),
     0xfd,
-    0x1f,
+    0x1b,
     lane,
-    ...(lane === 0 ? [] : [0x92]),
+    ...(lane === 0 ? [] : [ADD]),
   ]);
-  return [...fold, ...get(OUT), ...lanes, 0x38, 0x02, 0x00, ...advance(OUT, 4)];
+  const write = [...get(OUT), ...lanes, 0x36, 0x02, 0x00, ...advance(OUT, 4)];
+  return [...fold, ...write, ...get(ROWS), ...get(ROW_BYTES), ADD, ...set(ROWS)];
 }
 
 /** https://webassembly.github.io/spec/core/binary/ */
@@ -141,11 +114,11 @@ function moduleBytes(): number[] {
     END_BLOCK,
     END_BLOCK,
   ];
-  const code = [2, 2, I32, 4, V128, ...body];
+  const code = [2, 3, I32, 2, V128, ...body];
   const memory = [...text("e"), ...text("m"), 0x02, 0x03, ...unsigned(0), ...unsigned(PAGES_MAX)];
   return [
     ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
-    ...section(1, [1, 0x60, 5, I32, I32, I32, I32, I32, 0]),
+    ...section(1, [1, 0x60, 6, I32, I32, I32, I32, I32, I32, 0]),
     ...section(2, [1, ...memory]),
     ...section(3, [1, 0]),
     ...section(7, [1, ...text("scan"), 0x00, 0x00]),

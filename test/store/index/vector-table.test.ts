@@ -38,6 +38,62 @@ describe("vector table", () => {
     );
   });
 
+  test("eight bits propose, the exact cosine decides: no row of the best is left out, however the vectors lie", () => {
+    const random = seeded(12);
+    const unit = (values: Float32Array): Float32Array => {
+      const length = Math.hypot(...values);
+      return values.map((value) => value / length);
+    };
+    // Axes lose nothing; one large value among small ones loses most; twins differ by less than a code.
+    const shapes: readonly ((dimension: number, twin: Float32Array) => Float32Array)[] = [
+      (dimension) => unitVector(random, dimension),
+      (dimension) => new Float32Array(dimension).fill(0).fill(1, 0, 1),
+      (dimension) => unit(new Float32Array(dimension).fill(-1)),
+      (dimension) => unit(unitVector(random, dimension).fill(9, 0, 1)),
+      (_, twin) => unit(twin.map((value) => value + 1e-4 * (random() - 0.5))),
+      (_, twin) => twin.map((value) => -value),
+    ];
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 300 }),
+        fc.array(fc.nat(shapes.length - 1), { minLength: 1, maxLength: 200 }),
+        fc.integer({ min: 1, max: 24 }),
+        fc.nat(shapes.length - 1),
+        (dimension, kinds, k, asked) => {
+          const twin = unitVector(random, dimension);
+          const make = (kind: number) => shapes[kind]?.(dimension, twin) as Float32Array;
+          const table = VectorTable.create(dimension);
+          kinds.forEach((kind, slot) => void table.set(slot, make(kind)));
+          const query = make(asked);
+          const exact = kinds.map((_, slot) => table.cosineWith(slot, query) as number);
+          assert.deepEqual(
+            table.nearest(query, k, kinds.length, 0, always).map(({ cosine }) => cosine),
+            exact.toSorted((a, b) => b - a).slice(0, k),
+          );
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+
+  test("the widest vectors stay within 32 bits", () => {
+    const table = VectorTable.create(8192);
+    const flat = new Float32Array(8192).fill(1 / Math.sqrt(8192));
+    table.set(0, flat);
+    table.set(
+      1,
+      flat.map((value) => -value),
+    );
+    const found = table.nearest(flat, 2, 2, 0, always);
+    assert.deepEqual(
+      found.map(({ slot, cosine }) => [slot, Math.round(cosine * 1000)]),
+      [
+        [0, 1000],
+        [1, -1000],
+      ],
+    );
+  });
+
   test("more rows than one block: the best of the last block is found, and rows that are not held are not", () => {
     const random = seeded(10);
     const table = VectorTable.create(4);
