@@ -7,9 +7,9 @@
 #   FROM=scripts/training/checkpoints/bundled-embedder.pt scripts/training/runs/bundled-embedder.sh
 #                                                           a new run from the kept weights
 #
-# On a machine that is lent for minutes: PREPARE=1 here, carry scripts/training/var/embedder (train,
-# dev and people packs and the teacher: under 64 MiB) there and run the same command; nothing else
-# of OSTIARY_SHARED is needed then. MAX_MINUTES ends it with a checkpoint and status 3. KEEP=FILE
+# On a machine that is lent for minutes: PREPARE=1 here, carry train.pack, dev.pack, people.pack and
+# teacher.onnx of scripts/training/var/embedder there (under 64 MiB together) and run the same
+# command; nothing else of OSTIARY_SHARED is needed then. MAX_MINUTES ends it with a checkpoint and status 3. KEEP=FILE
 # says where the small checkpoint goes, STEPS how many the schedule is made for, TRAIN=PACK trains
 # on another set.
 #
@@ -35,30 +35,29 @@ export MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=4294967296
 
 prepare() {
   data=$(cd "${OSTIARY_SHARED:-$root/../shared}" && pwd)/data
-  cp "$data/models/face-reidentification-retail-0095.onnx" "$work/teacher.onnx"
+  cp -f "$data/models/face-reidentification-retail-0095.onnx" "$work/teacher.onnx"
   if [ ! -f "$work/train.pack" ]; then
     # WebP at quality 76: 38,227 crops in under 55 MiB. FairFace's part "val" stays out.
     all=$work/all.pack
-    [ -f "$all" ] || facetrain data pack --form webp --quality 76 --out "$all" \
-      fairface="$data/train/fairface_aligned112.tar" --part fairface=train \
-      --labels fairface="$data/train/fairface_label_train.csv" \
+    [ -f "$all" ] || facetrain data pack fairface="$data/train/fairface_aligned112.tar" \
       sfhq="$data/train/sfhq_aligned112.tar" pixabay="$data/train/pixabay_aligned112.tar" \
       webmorph="$data/train/webmorph_aligned112.tar" faker="$data/train/faker_aligned112.tar" \
       interfaces="$data/train/interfaces_aligned112.tar" \
-      congress="$data/train/congress_aligned112.tar"
+      congress="$data/train/congress_aligned112.tar" --form webp --quality 76 --out "$all" \
+      --part fairface=train --labels fairface="$data/train/fairface_label_train.csv"
     [ -f "$work/lfw.pack" ] || facetrain data crops "$data/lfw/lfw_pairs.tar" \
       --detector "$data/models/face_detection_yunet_2023mar.onnx" --out "$work/lfw.pack"
     # Above 0.6 the teacher takes two pictures for one person: training must not see LFW's people.
     facetrain data drop-like "$all" --others "$work/lfw.pack" --embedder "$work/teacher.onnx" \
       --preset retail-0095 --threshold 0.6 --out "$work/train.pack" --report "$work/dropped.csv"
   fi
-  [ -f "$work/dev.pack" ] || facetrain data pack --form webp --quality 76 \
-    --out "$work/dev.pack" fairface="$data/train/fairface_aligned112.tar" --part fairface=val \
-    --labels fairface="$data/train/fairface_label_val.csv"
+  [ -f "$work/dev.pack" ] || facetrain data pack fairface="$data/train/fairface_aligned112.tar" \
+    --form webp --quality 76 --out "$work/dev.pack" \
+    --part fairface=val --labels fairface="$data/train/fairface_label_val.csv"
   if [ ! -f "$work/people.pack" ]; then
     facetrain data crops "$data/orl_att_faces.tar" --by-folder --out "$work/orl.pack" \
       --detector "$data/models/face_detection_yunet_2023mar.onnx"
-    facetrain data pack --form webp --quality 90 --out "$work/people.pack" orl="$work/orl.pack"
+    facetrain data pack orl="$work/orl.pack" --form webp --quality 90 --out "$work/people.pack"
   fi
 }
 
