@@ -40,6 +40,7 @@ export class ThreadIndex implements EmbeddingIndex {
   readonly #died = Promise.withResolvers<Fault>();
   #lastId = 0;
   #end: Fault | undefined;
+  #isClosing = false;
 
   private constructor(kind: IndexKind, table: VectorTable, worker: Worker) {
     this.kind = kind;
@@ -54,7 +55,9 @@ export class ThreadIndex implements EmbeddingIndex {
     );
     worker.on("exit", (code) =>
       this.#fail(
-        new Fault("index_died", `the ${kind} index thread ended (${code})`, { retry: "later" }),
+        this.#isClosing
+          ? closed(kind)
+          : new Fault("index_died", `the ${kind} index thread ended (${code})`, { retry: "later" }),
       ),
     );
   }
@@ -123,9 +126,10 @@ export class ThreadIndex implements EmbeddingIndex {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosing = true;
     // The index frees its memory by hand before the thread goes.
     if (this.#end === undefined) await this.#ask({ kind: "close" }).catch(() => undefined);
-    this.#fail(new Fault("index_closed", `the ${this.kind} index is closed`));
+    this.#fail(closed(this.kind));
     await this.#worker.terminate();
   }
 
@@ -163,3 +167,5 @@ export class ThreadIndex implements EmbeddingIndex {
     this.#died.resolve(fault);
   }
 }
+
+const closed = (kind: IndexKind): Fault => new Fault("index_closed", `the ${kind} index is closed`);
