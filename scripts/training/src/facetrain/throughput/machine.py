@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 
 import torch
 
@@ -26,20 +25,23 @@ class Machine:
 
 
 def measure_machine(device: torch.device, *, seconds: float = 1.0) -> Machine:
-    """Measure with as many threads as torch has now; the best of the repetitions counts."""
+    """Measure with as many threads as torch has now."""
     a, b = (torch.randn(GEMM_SIDE, GEMM_SIDE, device=device) for _ in range(2))
     product = torch.empty_like(a)
-    gemm_s = min(timed(lambda: torch.mm(a, b, out=product), device, seconds=seconds))
+    gemm_s = best_s(lambda: torch.mm(a, b, out=product), device, seconds=seconds)
     source = torch.zeros(COPY_BYTES // 4, device=device)
     target = torch.empty_like(source)
-    copy_s = min(timed(lambda: target.copy_(source), device, seconds=seconds))
+    copy_s = best_s(lambda: target.copy_(source), device, seconds=seconds)
     return Machine(flops=2 * GEMM_SIDE**3 / gemm_s, bytes_per_s=2 * COPY_BYTES / copy_s)
 
 
-def timed(
-    run: Callable[[], object], device: torch.device, *, seconds: float, least: int = 2
-) -> list[float]:
-    """Seconds of each repetition, after one that is not counted; at least `least` of them."""
+def best_s(
+    run: Callable[[], object], device: torch.device, *, seconds: float, least: int = 3
+) -> float:
+    """Seconds of the quickest repetition: whatever else runs can only make one slower.
+
+    One is not counted; then there are as many as fit into `seconds`, and at least `least`.
+    """
     run()
     _wait(device)
     taken: list[float] = []
@@ -48,12 +50,7 @@ def timed(
         run()
         _wait(device)
         taken.append(time.perf_counter() - begun)
-    return taken
-
-
-def typical(taken: list[float]) -> float:
-    """The median: one interruption does not move it."""
-    return median(taken)
+    return min(taken)
 
 
 def _wait(device: torch.device) -> None:

@@ -18,7 +18,7 @@ from facetrain.export.fold import checked_fold
 from facetrain.export.onnx_export import save_onnx, to_onnx
 from facetrain.models.backbone import Backbone
 from facetrain.models.create import create_backbone
-from facetrain.throughput.machine import Machine, measure_machine, timed, typical
+from facetrain.throughput.machine import Machine, best_s, measure_machine
 from facetrain.throughput.roofline import (
     Limit,
     forward_limit,
@@ -53,7 +53,7 @@ CANDIDATES = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThroughputOptions:
-    """What is timed; each measurement lasts about `seconds`, or two repetitions."""
+    """What is timed; each measurement lasts about `seconds`, or three repetitions."""
 
     candidates: Sequence[Candidate] = CANDIDATES
     threads: tuple[int, ...] = (1, 2)
@@ -72,7 +72,7 @@ class Measured:
     """One cell of the table.
 
     Attributes:
-        images_per_s: Measured, from the median repetition.
+        images_per_s: Measured, from the quickest repetition.
         limit: What the roofline allows.
         reached: Share of the limit's images/s.
     """
@@ -152,7 +152,7 @@ def _of_candidate(
 def _forward_s(backbone: Backbone, x_BCHW: torch.Tensor, seconds: float) -> float:
     backbone.eval()
     with torch.inference_mode():
-        return typical(timed(lambda: backbone(x_BCHW), x_BCHW.device, seconds=seconds))
+        return best_s(lambda: backbone(x_BCHW), x_BCHW.device, seconds=seconds)
 
 
 def _step_s(backbone: Backbone, x_BCHW: torch.Tensor, seconds: float) -> float:
@@ -165,7 +165,7 @@ def _step_s(backbone: Backbone, x_BCHW: torch.Tensor, seconds: float) -> float:
         optimizer.step()
         optimizer.zero_grad()
 
-    return typical(timed(step, x_BCHW.device, seconds=seconds))
+    return best_s(step, x_BCHW.device, seconds=seconds)
 
 
 def _onnxruntime_s(folded: nn.Module, backbone: Backbone, threads: int, seconds: float) -> float:
@@ -181,4 +181,4 @@ def _onnxruntime_s(folded: nn.Module, backbone: Backbone, threads: int, seconds:
     (given,) = session.get_inputs()
     x_1CHW = torch.randn(1, 3, 112, 112).numpy()
     run = partial(session.run, None, {given.name: x_1CHW})
-    return typical(timed(run, torch.device("cpu"), seconds=seconds))
+    return best_s(run, torch.device("cpu"), seconds=seconds)
