@@ -109,7 +109,8 @@ else
     mapfile -t suites < <(find scripts test -type d -name tests -not -path '*/node_modules/*' | sort)
     if ((${#suites[@]} > 0)); then
       heading "Python tests"
-      .venv/bin/python -m pytest -q --color=no -p no:cacheprovider "${suites[@]}" 2>&1 |
+      # Nets of tests are so small that a second thread waits more than it works.
+      OMP_NUM_THREADS=1 timeout --kill-after=10 1800 .venv/bin/python -m pytest -q --color=no -p no:cacheprovider "${suites[@]}" 2>&1 |
         tee "$output/pytest"
       rc=${PIPESTATUS[0]}
       last="$(tail -1 "$output/pytest")"
