@@ -38,7 +38,10 @@ def net_with_statistics(seed: int = 3) -> DetectorNet:
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.normal_(0, 0.2)
         for head in net.heads:
-            head.get_submodule("2").bias.zero_()
+            last = head.get_submodule("2")
+            assert isinstance(last, torch.nn.Conv2d)
+            assert last.bias is not None
+            last.bias.zero_()
     return net.eval()
 
 
