@@ -29,8 +29,8 @@ step() { printf '\n== %s\n' "$*"; }
 
 # ORL has 40 people with ten pictures each: 30 to learn from, the last 10 to test on, nobody in both.
 people=30 test_people=10
-# Ten epochs of 9 steps: where the loss flattens with so few pictures, and what the CPU time allows.
-epochs=10
+# Eight epochs of 9 steps are what seven trainings may have of ten minutes of CPU.
+epochs=8
 # Three seeds: the least that has a spread.
 seeds="1 2 3"
 # A step of the supernet costs as much as six of the student; two epochs move the alphas off their
