@@ -10,8 +10,8 @@ EPILOG = """
 For every backbone: a training step (forward, backward, SGD; no data, no head) and a forward pass by
 torch, and ONNX Runtime with one picture on the folded graph. Beside each stands the share that is
 reached of the roofline's limit (no layer faster than its multiply-adds at the speed of a large
-matrix product, nor than its bytes at the speed of a large copy), and which of the two bounds most
-of the time. Nothing else should run on the machine meanwhile.
+product or convolution, nor than its bytes at the speed of a large copy), and which of the two
+bounds most of the time. Nothing else should run on the machine meanwhile.
 """
 
 
