@@ -7,14 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facetrain.command import Command, say
+from facetrain.command import STOPPED, Command, say
 
 if TYPE_CHECKING:
     from facetrain.detector.recipe import DetectorRun
 
 RECIPES = ("bundled", "bundled-gpu", "toy")
-STOPPED = 3
-"""Exit status of a run that was stopped before its end: the same command continues it."""
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:

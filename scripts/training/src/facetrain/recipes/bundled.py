@@ -7,18 +7,8 @@ dimensions as the teacher has, so that no projection lies between the two. Run b
 
 from dataclasses import replace
 
-from facetrain.config import (
-    DataOptions,
-    HeadOptions,
-    HeldOutOptions,
-    LoopOptions,
-    ModelOptions,
-    OptimOptions,
-    Run,
-    ScheduleOptions,
-    TeacherOptions,
-    TermOptions,
-)
+from facetrain.config import HeldOutOptions, Run
+from facetrain.recipes import label_free
 
 SHARES = {
     "fairface": 0.66,
@@ -33,41 +23,16 @@ SHARES = {
 of all pictures. Studio and synthetic sets are clean and diverse; congress is mostly old portraits
 of white men, black and white. (Not ablated.)"""
 
-RETAIL_0095 = {
-    "width_px": 128,
-    "height_px": 128,
-    "channel_order": "bgr",
-    "mean": (0.0, 0.0, 0.0),
-    "std": (1.0, 1.0, 1.0),
-}
-
 
 def gpu() -> Run:
     """The bundled embedder on one GPU: 7 M views, bf16, CUDA graphs."""
-    return Run(
+    run = label_free.s256_retail()
+    return replace(
+        run,
         name="bundled_embedder_gpu",
-        data=DataOptions(labels="none", weights=SHARES, augment={"preset": "label_free"}),
-        model=ModelOptions(name="pocketnet_s", embedding_dim=256, options={"activation": "relu"}),
-        head=HeadOptions(kind="none"),
-        # bf16 moves the teacher's embeddings by far less than the student is from them.
-        teacher=TeacherOptions(kind="graph", preprocessing=RETAIL_0095, precision="bf16"),
-        # 1 − cos pulls each embedding to its target, the similarity matrix keeps the distances
-        # between faces; its squares are small, so 5 makes the two of one size early on.
-        terms=(
-            TermOptions(kind="cosine", weight=1.0),
-            TermOptions(kind="similarity", weight=5.0),
-        ),
-        optim=OptimOptions(name="adamw", lr=2e-3, weight_decay=0.05, decay_1d=False, clip_norm=1.0),
-        schedule=ScheduleOptions(kind="cosine", warmup_epochs=2),
-        loop=LoopOptions(
-            epochs=190,
-            batch_size=512,
-            precision="bf16",
-            channels_last=True,
-            compile="cudagraphs",
-            ema_decay=0.999,
-            save_every=1000,
-        ),
+        data=replace(run.data, weights=SHARES),
+        model=replace(run.model, options={"activation": "relu"}),
+        loop=replace(run.loop, epochs=190, compile="cudagraphs", save_every=1000),
         held_out=HeldOutOptions(kind="cosine", every=5),
     )
 

@@ -20,6 +20,7 @@ def s256_retail() -> Run:
         data=DataOptions(labels="none", augment={"preset": "label_free"}),
         model=ModelOptions(name="pocketnet_s", embedding_dim=256),
         head=HeadOptions(kind="none"),
+        # bf16 moves the teacher's embeddings by far less than the student is from them.
         teacher=TeacherOptions(
             kind="graph",
             preprocessing={
@@ -31,6 +32,8 @@ def s256_retail() -> Run:
             },
             precision="bf16",
         ),
+        # 1 − cos pulls each embedding to its target, the similarity matrix keeps the distances
+        # between faces; its squares are small, so 5 makes the two of one size early on.
         terms=(
             TermOptions(kind="cosine", weight=1.0),
             TermOptions(kind="similarity", weight=5.0),
