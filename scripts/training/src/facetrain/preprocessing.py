@@ -88,3 +88,6 @@ RETAIL_0095 = Preprocessing(
     width_px=128, height_px=128, channel_order="bgr", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
 )
 """Open Model Zoo's face-reidentification-retail-0095: raw BGR pixels."""
+
+PRESETS = {"pocketnet": POCKETNET, "retail-0095": RETAIL_0095}
+"""By the names that the command line takes."""

@@ -28,12 +28,13 @@ def _run(arguments: argparse.Namespace) -> None:
     from facetrain.distill.teacher import OnnxTeacher
     from facetrain.engine.checkpoint import load_backbone
     from facetrain.held_out import HeldOutCosine, HeldOutVerification
-    from facetrain.preprocessing import POCKETNET, RETAIL_0095
+    from facetrain.preprocessing import PRESETS
 
     backbone = load_backbone(arguments.checkpoint).to(arguments.device)
     faces = open_faces(arguments.faces)
-    preprocessing = {"pocketnet": POCKETNET, "retail-0095": RETAIL_0095}[arguments.preset]
-    teacher = OnnxTeacher(arguments.teacher, preprocessing, threads=torch.get_num_threads())
+    teacher = OnnxTeacher(
+        arguments.teacher, PRESETS[arguments.preset], threads=torch.get_num_threads()
+    )
     count = min(arguments.pictures, len(faces))
     cosine = HeldOutCosine(faces, teacher, pictures=count, every=1).run(backbone)
     say(f"cosine {cosine['held_out_cosine']:.4f} on {count} pictures of {arguments.faces}")

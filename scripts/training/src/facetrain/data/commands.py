@@ -168,11 +168,10 @@ def _drop_like(arguments: argparse.Namespace) -> None:
     from facetrain.data.packed import WebpFaces, WebpOptions
     from facetrain.data.sources import open_faces
     from facetrain.evaluate.embed import open_onnx
-    from facetrain.preprocessing import POCKETNET, RETAIL_0095
+    from facetrain.preprocessing import PRESETS
 
     faces, others = open_faces(arguments.faces), open_faces(arguments.others)
-    presets = {"pocketnet": POCKETNET, "retail-0095": RETAIL_0095}
-    embedder = open_onnx(arguments.embedder, presets.get(arguments.preset))
+    embedder = open_onnx(arguments.embedder, PRESETS.get(arguments.preset))
 
     def embed(crop_BCHW: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(embedder.embed(crop_BCHW.permute(0, 2, 3, 1).numpy()))

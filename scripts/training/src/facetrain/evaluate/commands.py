@@ -83,9 +83,9 @@ def source_of(arguments: argparse.Namespace) -> "Source":
 
 
 def _preprocessing(preset: str | None) -> "Preprocessing | None":
-    from facetrain.preprocessing import POCKETNET, RETAIL_0095
+    from facetrain.preprocessing import PRESETS
 
-    return {None: None, "pocketnet": POCKETNET, "retail-0095": RETAIL_0095}[preset]
+    return None if preset is None else PRESETS[preset]
 
 
 def _run(arguments: argparse.Namespace) -> None:
