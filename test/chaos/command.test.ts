@@ -19,7 +19,7 @@ import { EXPECTED, type Expected, GUIDED, STEPS } from "./support/command-script
 const SEED = Number(process.env["OSTIARY_CHAOS_SEED"] ?? 20260105);
 const POINTS = Number(process.env["OSTIARY_CHAOS_POINTS"] ?? 110);
 /** What SQLite does to its files, and how an acknowledgement leaves. strace counts each call by itself. */
-const CALLS = ["pwrite64", "fsync", "ftruncate", "unlink", "write"] as const;
+const CALLS = ["pwrite64", "fsync", "ftruncate", "unlink", "writev"] as const;
 const CHILD = new URL("support/command-child.ts", import.meta.url).pathname;
 const AT_ONCE = 2;
 /** One run of the script under strace takes seconds. */
