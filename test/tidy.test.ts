@@ -23,6 +23,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["match"],
   ["decision"],
   ["enrolment"],
+  ["release"],
   ["see.ts", "decide.ts"],
   ["camera", "vision", "store", "mqtt", "update", "system", "telemetry"],
   ["config"],
@@ -45,6 +46,7 @@ const PURE = new Set([
   "match",
   "decision",
   "enrolment",
+  "release",
 ]);
 
 /** Pure files that may wait: what stands between a producer and a slower consumer. */
