@@ -1,8 +1,10 @@
 /** Composition root of main: configuration → edges → stages. What lives here is wiring; what decides lives elsewhere. */
+import { once } from "node:events";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { diffConfig, mergeLive } from "./config/diff.ts";
-import { type Config, warningsOf } from "./config/schema.ts";
+import { startWarningsOf } from "./config/pack-use.ts";
+import type { Config } from "./config/schema.ts";
 import { Cameras } from "./control/cameras.ts";
 import { Collectors } from "./control/collectors.ts";
 import { openDeviceClock } from "./control/device-clock.ts";
@@ -125,12 +127,12 @@ export class Appliance implements AsyncDisposable {
   /** Until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log, notifier } = this.#deps;
-    const { vision, link, dispatcher, cameras, clockTrust, doors, events } = this.#parts;
+    const { pack, vision, link, dispatcher, cameras, clockTrust, doors, events } = this.#parts;
     signal.addEventListener("abort", () => this.#stop.abort(), { once: true });
     if (signal.aborted) this.#stop.abort();
     const stop = this.#stop.signal;
     const { config } = this.#options;
-    for (const warning of warningsOf(config)) log.warn({ code: "insecure" }, warning);
+    for (const { code, text } of startWarningsOf(pack, config)) log.warn({ code }, text);
     doors.apply(config.access);
     const watchdog = watchdogOf({
       ...this.#deps,
@@ -165,15 +167,12 @@ export class Appliance implements AsyncDisposable {
     const stopReports = clock.every(config.mqtt.healthEveryMs, () => this.#reportHealth());
     events.started({
       version: this.#options.version,
-      packId: this.#parts.pack.id,
+      packId: pack.id,
       provider: vision.status().loaded?.provider ?? "none",
       startMs: clock.monotonicMs() - this.#startedMonotonic,
     });
     notifier.ready("running");
-    await new Promise<void>((resolve) => {
-      if (stop.aborted) return resolve();
-      stop.addEventListener("abort", () => resolve(), { once: true });
-    });
+    if (!stop.aborted) await once(stop, "abort");
     notifier.stopping("stopping");
     stopReports();
     // No new frames, then no new decisions, then goodbye to the broker.
@@ -228,6 +227,7 @@ export class Appliance implements AsyncDisposable {
       bootId: this.#bootId,
       startedAt: this.#startedAt,
       pack,
+      config: this.#config,
       loaded: vision.status().loaded,
       publicKey: signer.publicKey,
       kid: signer.kid,

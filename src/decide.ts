@@ -308,7 +308,7 @@ export class Doorkeeper {
   }
 
   #circumstances(doorId: DoorId, at: EpochMs): Circumstances {
-    const { rules, doorMode, threshold, gallery, degraded, clockTrusted } = this.#deps;
+    const { rules, doorMode, threshold, gallery, demoOnly, degraded, clockTrusted } = this.#deps;
     return {
       rules: rules(),
       doorId,
@@ -316,6 +316,7 @@ export class Doorkeeper {
       at,
       threshold: threshold(),
       galleryEmpty: gallery.templateCount === 0,
+      demoOnly,
       degraded: degraded(),
       clockTrusted: clockTrusted(),
     };

@@ -46,6 +46,7 @@ function house(deps: Partial<DoorkeeperDeps> = {}, options: Partial<DecisionOpti
       rules: openRules,
       doorMode: () => "normal",
       clockTrusted: () => true,
+      demoOnly: false,
       degraded: () => false,
       clock,
       newId: () => `d${++ids}`,
@@ -122,6 +123,7 @@ test("the last word has the record: erased or disabled in the very moment means 
 
 test("conditions of the site deny: degraded, clock, lockdown, no threshold", async () => {
   for (const [deps, expected] of [
+    [{ demoOnly: true }, "deny demo_only"],
     [{ degraded: () => true }, "deny degraded"],
     [{ clockTrusted: () => false }, "deny clock_not_trusted"],
     [{ doorMode: () => "lockdown" as const }, "deny lockdown"],

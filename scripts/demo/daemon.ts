@@ -54,6 +54,7 @@ export async function startDaemon(children: Children, options: DaemonOptions): P
       keys: [{ name: "demo administrator", publicKey: key.publicKey, role: "administrator" }],
     },
     ...(pack.calibrated ? {} : { match: { cosineMin: UNCALIBRATED_COSINE_MIN } }),
+    ...(pack.demoOnly ? { insecure: { demoOnlyPack: true } } : {}),
     paths,
   };
   const file = join(scratch, "ostiary.yaml");

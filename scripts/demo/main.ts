@@ -81,6 +81,11 @@ async function play(
   view.fact("models", `${pack.id}: ${pack.origin}`);
   if (!pack.calibrated)
     view.fact("warning", "this pack has no calibration: the demo sets a fixed threshold instead");
+  if (pack.demoOnly)
+    view.fact(
+      "warning",
+      "this pack is demo-only: it is not good enough, or not licensed, for a door",
+    );
   view.fact("broker", `Mosquitto of the demo's own, ${broker.url}`);
   view.fact("video", stage.description);
   const daemon = await startDaemon(children, {

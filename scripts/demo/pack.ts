@@ -9,6 +9,7 @@ export interface DemoPack {
   readonly directory: string;
   readonly id: string;
   readonly calibrated: boolean;
+  readonly demoOnly: boolean;
   /** In words, for the screen. */
   readonly origin: string;
 }
@@ -33,7 +34,8 @@ export async function findPack(where: Where, children: Children): Promise<DemoPa
 async function described(directory: string, origin: string): Promise<DemoPack> {
   const pack = await readPack(directory);
   if (pack === undefined) throw refused("not_found", `there is no pack.json in ${directory}`);
-  return { directory, id: pack.id, calibrated: pack.calibration !== undefined, origin };
+  const { id, demoOnly } = pack;
+  return { directory, id, calibrated: pack.calibration !== undefined, demoOnly, origin };
 }
 
 async function importedPack(where: Where, children: Children): Promise<string> {

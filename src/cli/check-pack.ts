@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { packUseOf } from "../config/pack-use.ts";
 import type { Config } from "../config/schema.ts";
 import { codeOf } from "../lib/fault.ts";
 import type { Finding } from "./check.ts";
@@ -51,12 +52,9 @@ export async function checkPack(config: Config): Promise<readonly Finding[]> {
   const findings: Finding[] = [
     { state: "ok", what, text: `${pack.id}, space ${pack.embedder.spaceId}` },
   ];
-  if (pack.demoOnly)
-    findings.push({
-      state: "warn",
-      what,
-      text: `${pack.id} is for demonstrations: its weights are not licensed or measured for a door`,
-    });
+  const use = packUseOf(pack, config);
+  if (use.warning !== undefined)
+    findings.push(demoOnlyFinding(use.warning, use.opensDoors, config));
   if (pack.calibration === undefined && config.match.cosineMin === undefined) {
     findings.push({
       state: "fail",
@@ -66,6 +64,18 @@ export async function checkPack(config: Config): Promise<readonly Finding[]> {
     });
   }
   return findings;
+}
+
+/** Nobody gets through the doors that there are: that is broken until somebody decides. */
+function demoOnlyFinding(text: string, opensDoors: boolean, { access }: Config): Finding {
+  return opensDoors || access.doors.length === 0
+    ? { state: "warn", what: "pack", text }
+    : {
+        state: "fail",
+        what: "pack",
+        text,
+        fix: "set paths.pack to a pack for doors, or insecure.demoOnlyPack: true for a demonstration",
+      };
 }
 
 async function problemOf(path: string, sha256: string): Promise<string | undefined> {

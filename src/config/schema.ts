@@ -80,6 +80,10 @@ const sections = {
         description:
           "make a device key beside the store when there is none: whoever takes the disk reads every template; for demonstrations",
       }),
+      demoOnlyPack: z.boolean().default(false).meta({
+        description:
+          "let a pack that is marked demoOnly open doors; without it everybody whom it recognises is denied as demo_only",
+      }),
     })
     .prefault({})
     .meta({ description: "each of these gives a protection up, and warns at every start" }),
@@ -187,6 +191,8 @@ export function warningsOf(config: Config): readonly string[] {
       "insecure.generatedDeviceKey: a device key may lie beside the store; whoever takes the disk reads every template",
     );
   }
+  if (config.insecure.demoOnlyPack)
+    warnings.push("insecure.demoOnlyPack: a pack that is marked demoOnly may open doors");
   if (config.mqtt.insecurePlaintext)
     warnings.push("mqtt.insecurePlaintext: MQTT may leave this machine in clear");
   if (config.control.snapshot.enabled)

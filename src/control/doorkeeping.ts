@@ -1,7 +1,9 @@
 /** The doorkeeper among the edges: what it reads, and where its decisions go. */
+import { packUseOf } from "../config/pack-use.ts";
 import type { Config } from "../config/schema.ts";
 import { Doorkeeper, type DoorkeeperDeps } from "../decide.ts";
 import type { Decision } from "../decision/decision.ts";
+import type { Pack } from "../embedding/pack.ts";
 import type { Gallery } from "../gallery/index-port.ts";
 import type { MqttLink } from "../mqtt/link.ts";
 import type { Store } from "../store/store.ts";
@@ -14,6 +16,7 @@ export interface DoorkeepingDeps
   /** In force now: rules change at a reload. */
   readonly config: () => Config;
   readonly random: Random;
+  readonly pack: Pack;
   readonly gallery: Gallery;
   readonly store: Store;
   readonly link: MqttLink;
@@ -43,6 +46,7 @@ export function doorkeeperOf(deps: DoorkeepingDeps): Doorkeeper {
     doorMode: () => "normal",
     clockTrusted: () =>
       !config().decision.requireTrustedClock || clockTrust.trust.kind === "trusted",
+    demoOnly: !packUseOf(deps.pack, config()).opensDoors,
     degraded: () => false,
     newId: () => random.id(clock.epochMs()),
     publish,

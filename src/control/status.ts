@@ -1,5 +1,7 @@
 /** What the device says of itself: `info` (retained), `health` (every minute), `device/status` (on demand). */
 import type { CameraState } from "../camera/supervisor.ts";
+import { packUseOf } from "../config/pack-use.ts";
+import type { Config } from "../config/schema.ts";
 import type { Pack } from "../embedding/pack.ts";
 import type { EpochMs } from "../lib/brand.ts";
 import type { Threshold } from "../match/threshold.ts";
@@ -12,6 +14,7 @@ export interface InfoSources {
   readonly bootId: string;
   readonly startedAt: EpochMs;
   readonly pack: Pack;
+  readonly config: Pick<Config, "insecure">;
   /** As the serving vision process loaded it; undefined while there is none. */
   readonly loaded: PackLoaded | undefined;
   /** The device's signing key, raw, base64. Pin it out of band: what a broker says proves nothing. */
@@ -21,7 +24,7 @@ export interface InfoSources {
 
 /** A provider that was asked for first and is not the one that serves is a degraded state, said aloud. */
 export function infoOf(sources: InfoSources): Readonly<Record<string, unknown>> {
-  const { version, bootId, startedAt, pack, loaded, publicKey, kid } = sources;
+  const { version, bootId, startedAt, pack, config, loaded, publicKey, kid } = sources;
   return {
     version,
     bootId,
@@ -30,6 +33,7 @@ export function infoOf(sources: InfoSources): Readonly<Record<string, unknown>> 
     releaseCounter: pack.releaseCounter,
     space: pack.embedder.spaceId,
     demoOnly: pack.demoOnly,
+    opensDoors: packUseOf(pack, config).opensDoors,
     provider: loaded?.provider ?? null,
     fallback: (loaded?.refused.length ?? 0) > 0,
     refusedProviders: loaded?.refused ?? [],

@@ -19,6 +19,8 @@ export const DENY_REASONS = [
   "lockdown",
   /** No threshold can be derived for this gallery: nobody is granted. */
   "not_calibrated",
+  /** The pack is for demonstrations, and the site has not said that it may open doors. */
+  "demo_only",
   "clock_not_trusted",
   "too_many_attempts",
   /** The provider, pack or another condition of the site's policy is not met. */

@@ -16,6 +16,8 @@ export interface Circumstances {
   readonly threshold: Threshold;
   /** Nobody is enrolled in the space in force. */
   readonly galleryEmpty: boolean;
+  /** The pack is not for doors, and the site has not said that it may open them. */
+  readonly demoOnly: boolean;
   /** Provider, pack or another condition of the site's policy is not met. */
   readonly degraded: boolean;
   readonly clockTrusted: boolean;
@@ -27,7 +29,7 @@ export type Judgement =
 
 /**
  * @param identity the record as it stands now; undefined when it was erased meanwhile
- * @returns reasons in order of priority: nobody, not calibrated, degraded, clock, then those of {@link accessOf}
+ * @returns reasons in order of priority: nobody, not calibrated, demo only, degraded, clock, then those of {@link accessOf}
  */
 export function judge(
   verdict: Verdict,
@@ -51,6 +53,7 @@ export function judge(
     identityId: identity.id,
   });
   if (!calibrated) return deny("not_calibrated");
+  if (now.demoOnly) return deny("demo_only");
   if (now.degraded) return deny("degraded");
   if (options.requireTrustedClock && !now.clockTrusted) return deny("clock_not_trusted");
   const access = accessOf(now.rules, identity, now.doorId, now.at, now.mode);

@@ -23,6 +23,8 @@ export interface DoorkeeperDeps {
   readonly rules: () => AccessRules;
   readonly doorMode: (doorId: DoorId) => DoorMode;
   readonly clockTrusted: () => boolean;
+  /** The pack in force may not open doors here: nobody is granted. */
+  readonly demoOnly: boolean;
   /** A condition of the site's policy (provider, pack) is not met: nobody is granted. */
   readonly degraded: () => boolean;
   readonly clock: Pick<Clock, "epochMs" | "monotonicMs">;

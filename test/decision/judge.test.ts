@@ -20,6 +20,7 @@ const fine: Circumstances = {
   at: epochMs(1_000_000),
   threshold: { kind: "threshold", cosine: 0.5 as Cosine, source: "table" },
   galleryEmpty: false,
+  demoOnly: false,
   degraded: false,
   clockTrusted: true,
 };
@@ -46,6 +47,7 @@ test("each condition alone denies, with its reason, in a fixed order", () => {
   const reason = (change: Partial<Circumstances>, identity = person(ANNA)) =>
     judge(identified, identity, { ...fine, ...change }, strict).reason;
   assert.equal(reason({ threshold: uncalibrated }), "not_calibrated");
+  assert.equal(reason({ demoOnly: true }), "demo_only");
   assert.equal(reason({ degraded: true }), "degraded");
   assert.equal(reason({ clockTrusted: false }), "clock_not_trusted");
   assert.equal(reason({ mode: "lockdown" }), "lockdown");
@@ -55,6 +57,7 @@ test("each condition alone denies, with its reason, in a fixed order", () => {
     reason({ threshold: uncalibrated, degraded: true, clockTrusted: false, mode: "lockdown" }),
     "not_calibrated",
   );
+  assert.equal(reason({ demoOnly: true, degraded: true, clockTrusted: false }), "demo_only");
   assert.equal(reason({ degraded: true, clockTrusted: false, mode: "lockdown" }), "degraded");
   assert.equal(reason({ clockTrusted: false, mode: "lockdown" }), "clock_not_trusted");
 });

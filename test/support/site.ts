@@ -516,7 +516,7 @@ function configOf(
       runtime: join(directory, "run"),
       pack: referencePack().directory,
     },
-    insecure: { generatedDeviceKey: true },
+    insecure: { generatedDeviceKey: true, demoOnlyPack: true },
     telemetry: { level: "debug" },
   };
 }
