@@ -145,7 +145,10 @@ export const COMMANDS: readonly Command[] = [
     operands: [],
     options: {
       pack,
-      root: { value: "DIR", help: "pictures as Name/Name_0001.jpg", required: true },
+      root: { value: "DIR", help: "folders of people: Name/Name_0001.jpg" },
+      crops: { value: "DIR", help: "aligned crops, 112×112, each of somebody else" },
+      labels: { value: "FILE", help: "CSV with a column file: labels of the crops" },
+      group: { value: "COLUMN", help: "column of the labels to report by", multiple: true },
       set: { value: "TEXT", help: "what the pictures are, in words", required: true },
       out: { value: "FILE", help: "write the table there (JSON, for models import --calibration)" },
       threads,

@@ -1,10 +1,13 @@
 /** Pictures through a pack's models, in the CLI's own process. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { CROP_SIZE_PX } from "../face/align.ts";
 import type { Face } from "../face/face.ts";
 import { codeOf } from "../lib/fault.ts";
+import { THUMBNAIL_PX } from "../match/cross-pairs.ts";
 import { VisionOptions } from "../observation/messages.ts";
 import { Models } from "../vision/models.ts";
+import { asBuffer, COLOR_BGR2GRAY, IMREAD_COLOR, INTER_AREA, type Mat } from "../vision/opencv.ts";
 import { Progress, type Terminal } from "./terminal.ts";
 
 /** @throws as `Models.open` */
@@ -31,21 +34,47 @@ export function centralFace(
 }
 
 export type Embedded =
-  | { readonly kind: "vector"; readonly vector: Float32Array }
+  | {
+      readonly kind: "vector";
+      readonly vector: Float32Array;
+      /** Of the aligned crop, for finding the same photograph under two names. */
+      readonly thumbnail: Uint8Array;
+    }
   /** A failure to acquire: a code that says why. */
   | { readonly kind: "failed"; readonly reason: string };
 
 /** The unit vector of a labelled picture's central face. */
-export async function embedPicture(models: Models, file: string): Promise<Embedded> {
-  try {
+export function embedPicture(models: Models, file: string): Promise<Embedded> {
+  return acquired(async () => {
     const picture = models.image(await readFile(file));
     const face = centralFace(await models.detect(picture), picture.widthPx, picture.heightPx);
     if (face === undefined) return { kind: "failed", reason: "no_face" };
     const aligned = models.align(picture, face.landmarks);
-    const vector = aligned === undefined ? undefined : await models.embed(aligned.crop);
-    return vector === undefined
-      ? { kind: "failed", reason: "not_embedded" }
-      : { kind: "vector", vector };
+    return embedded(models, aligned?.crop);
+  });
+}
+
+/** The unit vector of a crop that is aligned already, in any format that OpenCV reads. */
+export function embedCrop(models: Models, file: string): Promise<Embedded> {
+  return acquired(async () => {
+    const crop = models.cv.imdecode(asBuffer(await readFile(file)), IMREAD_COLOR);
+    if (crop.empty || crop.rows !== CROP_SIZE_PX || crop.cols !== CROP_SIZE_PX)
+      return { kind: "failed", reason: "no_crop" };
+    return embedded(models, crop);
+  });
+}
+
+async function embedded(models: Models, crop: Mat | undefined): Promise<Embedded> {
+  const vector = crop === undefined ? undefined : await models.embed(crop);
+  if (crop === undefined || vector === undefined) return { kind: "failed", reason: "not_embedded" };
+  const grey = crop.cvtColor(COLOR_BGR2GRAY);
+  const small = grey.resize(THUMBNAIL_PX, THUMBNAIL_PX, 0, 0, INTER_AREA);
+  return { kind: "vector", vector, thumbnail: small.getData() };
+}
+
+async function acquired(embed: () => Promise<Embedded>): Promise<Embedded> {
+  try {
+    return await embed();
   } catch (fault) {
     // A missing or broken picture is a failure to acquire; a broken model is ours.
     if (/^(ENOENT|image_)/.test(codeOf(fault))) return { kind: "failed", reason: codeOf(fault) };
@@ -57,18 +86,19 @@ export async function embedPicture(models: Models, file: string): Promise<Embedd
 export const pictureOf = (root: string, name: string, number: number): string =>
   join(root, name, `${name}_${String(number).padStart(4, "0")}.jpg`);
 
-/** Embeds many files with a progress bar. @throws what `signal` says when it aborts */
+/** Embeds many files with a progress bar. @param embed {@link embedPicture} or {@link embedCrop}. @throws what `signal` says when it aborts */
 export async function embedAll(
   models: Models,
   files: readonly string[],
   terminal: Terminal,
   signal: AbortSignal,
+  embed: typeof embedPicture = embedPicture,
 ): Promise<ReadonlyMap<string, Embedded>> {
   const progress = new Progress(terminal, "embedding", files.length);
   const results = new Map<string, Embedded>();
   for (const file of files) {
     signal.throwIfAborted();
-    results.set(file, await embedPicture(models, file));
+    results.set(file, await embed(models, file));
     progress.update(results.size);
   }
   return results;

@@ -16,15 +16,17 @@ export const CalibrationPoint = z.strictObject({
     .meta({ description: "share of same-person pairs below it" }),
 });
 
-/** How one group of people fares at the table's last threshold: one threshold does not serve all alike. */
+/** How one group of people fares at a threshold of the table: one threshold does not serve all alike. */
 export const CalibrationGroup = z.strictObject({
   group: z.string().min(1).max(100),
   pairs: z.int().positive().meta({ description: "different-person pairs within the group" }),
-  fmr: z
+  fmr: z.number().min(0).max(1).meta({ description: "share of them at or above `cosine`" }),
+  cosine: z
     .number()
-    .min(0)
+    .min(-1)
     .max(1)
-    .meta({ description: "share of them at or above the cosine of the table's last point" }),
+    .optional()
+    .meta({ description: "threshold of the rate; that of the table's last point when absent" }),
   supported: z.boolean().meta({ description: "at least 30 such pairs make up the rate" }),
 });
 

@@ -2,8 +2,9 @@
  * Measured score tables of the presets. Made by
  *
  *   tar xf ../shared/data/lfw/lfw_pairs.tar -C DIR
- *   scripts/node scripts/parity/calibrate.ts PACK_DIRECTORY DIR/images
+ *   scripts/ostiary evaluate calibration --pack PACK_DIRECTORY --root DIR/images --set "LFW, …"
  *
+ * (the different-person rates of it).
  * LFW is the test set of these models too, so a table says nothing of how a model was chosen; the pictures
  * are press photographs of adults, and a site with a narrower population must expect more false matches.
  */

@@ -9,7 +9,7 @@ const BINS = 20_001;
 const STEPS = [1, 0.5, 0.2] as const;
 
 /** Below this many occurrences an error rate is a guess (rule of 30: ±30 % at 90 % confidence). */
-const RULE_OF = 30;
+export const RULE_OF = 30;
 
 export class ScoreHistogram {
   readonly #counts = new Float64Array(BINS);

@@ -3,7 +3,7 @@
 The set is one of identities, or one picture per person (label −1, or pseudo-identities).
 Where two pictures of "different people" are nearly the same picture (cosine above 0.6, and aligned
 crops, grey, 28×28, that differ by less than 10 grey levels on average) the pair is left out and
-counted: the rule of `scripts/parity/calibrate.ts`.
+counted: the rule of `src/match/cross-pairs.ts`.
 """
 
 # N pictures, D embedding, G groups.
