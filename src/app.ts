@@ -14,22 +14,20 @@ import { dispatcherOf } from "./control/dispatching.ts";
 import { DoorStates } from "./control/door-states.ts";
 import { doorkeeperOf } from "./control/doorkeeping.ts";
 import { takeCommands } from "./control/intake.ts";
+import { openGallery, Serving } from "./control/serving.ts";
 import { ControlSocket } from "./control/socket.ts";
 import { cameraReport, type InfoSources, infoOf, statusOf } from "./control/status.ts";
 import { watchdogOf } from "./control/watching.ts";
 import type { Doorkeeper } from "./decide.ts";
 import type { TrackView } from "./decision/view.ts";
-import type { Pack } from "./embedding/pack.ts";
 import type { CameraId, EpochMs } from "./lib/brand.ts";
 import type { Clock } from "./lib/clock.ts";
 import { codeOf, messageOf } from "./lib/fault.ts";
 import type { Log } from "./lib/log.ts";
-import { type Threshold, thresholdOf } from "./match/threshold.ts";
 import { KeyRing, signerOf } from "./mqtt/envelope.ts";
 import { MqttLink } from "./mqtt/link.ts";
 import { addressOf } from "./mqtt/options.ts";
 import type { ObserveMessage } from "./observation/messages.ts";
-import { LiveGallery } from "./store/index/live-gallery.ts";
 import type { Store } from "./store/store.ts";
 import type { ClockTrustKeeper } from "./system/clock-trust.ts";
 import type { Notifier } from "./system/notify.ts";
@@ -37,7 +35,7 @@ import type { Random } from "./system/random.ts";
 import { createEvents, type Events } from "./telemetry/events.ts";
 import { createMetrics, MetricsEndpoint } from "./telemetry/metrics.ts";
 import { type VisionListener, VisionProcess } from "./vision/process.ts";
-import { readPack } from "./vision/read-pack.ts";
+import { readPackOnDisk } from "./vision/read-pack.ts";
 
 export interface ApplianceOptions {
   readonly config: Config;
@@ -66,9 +64,8 @@ interface Edges {
   readonly events: Events;
   readonly store: Store;
   readonly clockTrust: ClockTrustKeeper;
-  readonly pack: Pack;
   readonly vision: VisionProcess;
-  readonly gallery: LiveGallery;
+  readonly serving: Serving;
   readonly signer: ReturnType<typeof signerOf>;
   readonly link: MqttLink;
   readonly cameras: Cameras;
@@ -127,11 +124,12 @@ export class Appliance implements AsyncDisposable {
   /** Until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log, notifier } = this.#deps;
-    const { pack, vision, link, dispatcher, cameras, clockTrust, doors, events } = this.#parts;
+    const { serving, vision, link, dispatcher, cameras, clockTrust, doors, events } = this.#parts;
     signal.addEventListener("abort", () => this.#stop.abort(), { once: true });
     if (signal.aborted) this.#stop.abort();
     const stop = this.#stop.signal;
     const { config } = this.#options;
+    const { pack } = serving.pack;
     for (const { code, text } of startWarningsOf(pack, config)) log.warn({ code }, text);
     doors.apply(config.access);
     const watchdog = watchdogOf({
@@ -194,7 +192,7 @@ export class Appliance implements AsyncDisposable {
   }
 
   status(): ReturnType<typeof statusOf> {
-    const { gallery, vision, link, doorkeeper, cameras, clockTrust, store, info } = this.#parts;
+    const { serving, vision, link, doorkeeper, cameras, clockTrust, store, info } = this.#parts;
     const { state, restarts } = vision.status();
     const { connected, reconnects } = link.connection;
     return statusOf({
@@ -202,8 +200,8 @@ export class Appliance implements AsyncDisposable {
       now: this.#deps.clock.epochMs(),
       cameras: cameras.states(),
       vision: { state, restarts },
-      gallery: { ...gallery.stats() },
-      threshold: this.#threshold(),
+      gallery: { ...serving.gallery.stats() },
+      threshold: serving.threshold(),
       broker: { connected, reconnects },
       doorkeeper: { ...doorkeeper.counts() },
       events: store.outbox.bounds(),
@@ -221,12 +219,12 @@ export class Appliance implements AsyncDisposable {
   async #open(signal: AbortSignal): Promise<void> {
     const edges = await this.#openEdges(signal);
     const { clock, log } = this.#deps;
-    const { pack, vision, link, signer, cameras } = edges;
+    const { serving, vision, link, signer, cameras } = edges;
     const info = (): InfoSources => ({
       version: this.#options.version,
       bootId: this.#bootId,
       startedAt: this.#startedAt,
-      pack,
+      pack: serving.pack.pack,
       config: this.#config,
       loaded: vision.status().loaded,
       publicKey: signer.publicKey,
@@ -241,7 +239,6 @@ export class Appliance implements AsyncDisposable {
       ...this.#deps,
       ...edges,
       config: () => this.#config,
-      threshold: () => this.#threshold(),
     };
     const doorkeeper = doorkeeperOf({
       ...site,
@@ -268,7 +265,7 @@ export class Appliance implements AsyncDisposable {
     const events = createEvents({ log, metrics });
     const { host, port } = config.telemetry.metrics;
     if (port !== undefined) stack.use(await MetricsEndpoint.open({ host, port }, { metrics }));
-    const pack = await readPack(packDirectory);
+    const pack = await readPackOnDisk(packDirectory);
     const vision = this.#visionOf(packDirectory);
     const reading = Promise.withResolvers<void>();
     const starting = vision.start(signal, reading.resolve);
@@ -287,14 +284,16 @@ export class Appliance implements AsyncDisposable {
     const cameras = this.#camerasOf(vision, link, events);
     const clockTrust = stack.use(await openDeviceClock(config, { clock, log }));
     // Each takes a second or more and needs none of the others; nobody is looked at before all are there.
-    const [gallery] = await Promise.all([
-      this.#openGallery(store, pack, signal),
+    const [serving] = await Promise.all([
+      openGallery(pack, { store, clock, log }, signal).then((gallery) =>
+        stack.use(new Serving({ pack, gallery }, () => this.#config.match)),
+      ),
       starting,
       reading.promise.then(() =>
         this.#stop.signal.aborted ? undefined : cameras.apply(config.cameras),
       ),
     ]);
-    return { events, store, clockTrust, pack, vision, gallery, signer, link, cameras };
+    return { events, store, clockTrust, vision, serving, signer, link, cameras };
   }
 
   /** What every edge is given. */
@@ -324,19 +323,6 @@ export class Appliance implements AsyncDisposable {
     return this.#cameras;
   }
 
-  async #openGallery(store: Store, pack: Pack, signal: AbortSignal): Promise<LiveGallery> {
-    const { clock, log } = this.#deps;
-    const { spaceId, dimension } = pack.embedder;
-    const { record, onGalleryChange } = store;
-    return this.#stack.use(
-      await LiveGallery.open(
-        { spaceId, dimension, settleMs: 5000 },
-        { record, changes: onGalleryChange, clock, log: log.child({ part: "gallery" }) },
-        signal,
-      ),
-    );
-  }
-
   #visionListener(): VisionListener {
     return {
       onObserve: (message) => this.#observed(message),
@@ -345,11 +331,6 @@ export class Appliance implements AsyncDisposable {
       onLost: (reason) => this.#visionLost(reason),
       onBack: () => this.#visionBack(),
     };
-  }
-
-  /** For the gallery's size now. */
-  #threshold(): Threshold {
-    return thresholdOf(this.#parts.pack.calibration, this.#parts.gallery, this.#config.match);
   }
 
   #observed(message: ObserveMessage): void {
@@ -388,9 +369,9 @@ export class Appliance implements AsyncDisposable {
 
   /** The retained states carry frame rates and ages: they are renewed too. */
   #reportHealth(): void {
-    const { link, cameras, gallery, events, clockTrust } = this.#parts;
+    const { link, cameras, serving, events, clockTrust } = this.#parts;
     link.publishHealth(this.status());
-    const { identities, templates, recall } = gallery.stats();
+    const { identities, templates, recall } = serving.gallery.stats();
     const clockTrusted = clockTrust.trust.kind === "trusted";
     const brokerConnected = link.connection.connected;
     events.measured({ identities, templates, recall, clockTrusted, brokerConnected });

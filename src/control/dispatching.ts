@@ -1,9 +1,7 @@
 /** The dispatcher among the edges: what commands may read and ask for. */
 import type { Config } from "../config/schema.ts";
-import type { Gallery } from "../gallery/index-port.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
-import type { Threshold } from "../match/threshold.ts";
 import type { MqttLink } from "../mqtt/link.ts";
 import type { Store } from "../store/store.ts";
 import type { Random } from "../system/random.ts";
@@ -14,6 +12,7 @@ import type { Collectors } from "./collectors.ts";
 import type { StatusReport } from "./deps.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { EnrolmentSessions } from "./enrolment-sessions.ts";
+import type { Serving } from "./serving.ts";
 
 export interface DispatchingDeps {
   /** In force now: a reload changes some of it. */
@@ -22,18 +21,17 @@ export interface DispatchingDeps {
   readonly log: Log;
   readonly random: Random;
   readonly store: Store;
-  readonly gallery: Gallery;
+  readonly serving: Serving;
   readonly vision: VisionProcess;
   readonly link: MqttLink;
   readonly collectors: Collectors;
   readonly cameras: Cameras;
   readonly events: Events;
-  readonly threshold: () => Threshold;
   readonly status: () => StatusReport;
 }
 
 export function dispatcherOf(deps: DispatchingDeps): Dispatcher {
-  const { config, clock, log, random, store, gallery, vision, link, collectors, cameras } = deps;
+  const { config, clock, log, random, store, serving, vision, link, collectors, cameras } = deps;
   return new Dispatcher({
     clock,
     log: log.child({ part: "control" }),
@@ -46,7 +44,7 @@ export function dispatcherOf(deps: DispatchingDeps): Dispatcher {
         return config().control;
       },
       reader: store.record,
-      gallery: () => gallery,
+      gallery: () => serving.gallery,
       vision: {
         analyseImage: (image, maxFaces, signal) => vision.analyseImage(image, { maxFaces, signal }),
         snapshot: (cameraId, signal) => vision.snapshot(cameraId, { signal }),
@@ -56,7 +54,7 @@ export function dispatcherOf(deps: DispatchingDeps): Dispatcher {
       cameraIds: () => cameras.ids,
       startReplay: (fromSeq, limit) => link.replayEvents(fromSeq, limit),
       status: deps.status,
-      threshold: deps.threshold,
+      threshold: serving.threshold,
       enrolment: () => config().enrolment,
       enrolmentLimits: () => config().vision.enrolment,
       sessions: new EnrolmentSessions(),

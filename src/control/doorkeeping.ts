@@ -3,21 +3,18 @@ import { packUseOf } from "../config/pack-use.ts";
 import type { Config } from "../config/schema.ts";
 import { Doorkeeper, type DoorkeeperDeps } from "../decide.ts";
 import type { Decision } from "../decision/decision.ts";
-import type { Pack } from "../embedding/pack.ts";
-import type { Gallery } from "../gallery/index-port.ts";
 import type { MqttLink } from "../mqtt/link.ts";
 import type { Store } from "../store/store.ts";
 import type { ClockTrustKeeper } from "../system/clock-trust.ts";
 import type { Random } from "../system/random.ts";
 import type { Events } from "../telemetry/events.ts";
+import type { Serving } from "./serving.ts";
 
-export interface DoorkeepingDeps
-  extends Pick<DoorkeeperDeps, "clock" | "threshold" | "onFault" | "onSeen"> {
+export interface DoorkeepingDeps extends Pick<DoorkeeperDeps, "clock" | "onFault" | "onSeen"> {
   /** In force now: rules change at a reload. */
   readonly config: () => Config;
   readonly random: Random;
-  readonly pack: Pack;
-  readonly gallery: Gallery;
+  readonly serving: Serving;
   readonly store: Store;
   readonly link: MqttLink;
   readonly events: Events;
@@ -27,7 +24,7 @@ export interface DoorkeepingDeps
 }
 
 export function doorkeeperOf(deps: DoorkeepingDeps): Doorkeeper {
-  const { config, clock, random, gallery, store, link, events, clockTrust } = deps;
+  const { config, clock, random, serving, store, link, events, clockTrust } = deps;
   const publish = (decision: Decision): void => {
     const { firstUsableAt } = decision;
     const latencyMs = firstUsableAt === undefined ? undefined : clock.monotonicMs() - firstUsableAt;
@@ -39,14 +36,18 @@ export function doorkeeperOf(deps: DoorkeepingDeps): Doorkeeper {
   };
   const doorkeeper = new Doorkeeper(config(), {
     clock,
-    gallery,
-    threshold: deps.threshold,
+    get gallery() {
+      return serving.gallery;
+    },
+    threshold: serving.threshold,
     ledger: store.ledger,
     rules: () => config().access,
     doorMode: () => "normal",
     clockTrusted: () =>
       !config().decision.requireTrustedClock || clockTrust.trust.kind === "trusted",
-    demoOnly: !packUseOf(deps.pack, config()).opensDoors,
+    get demoOnly() {
+      return !packUseOf(serving.pack.pack, config()).opensDoors;
+    },
     degraded: () => false,
     newId: () => random.id(clock.epochMs()),
     publish,

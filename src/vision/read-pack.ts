@@ -4,12 +4,18 @@ import { join } from "node:path";
 import { z } from "zod";
 import { Pack } from "../embedding/pack.ts";
 import { Fault } from "../lib/fault.ts";
+import type { PackOnDisk } from "../release/ports.ts";
 import { sha256 } from "./sha256.ts";
 
 const PACK_JSON_MAX_BYTES = 4 * 1024 * 1024;
 
 /** @throws Fault `pack_missing` or `pack_invalid` */
 export async function readPack(directory: string): Promise<Pack> {
+  return (await readPackOnDisk(directory)).pack;
+}
+
+/** `pack.json` alone: the files that it names are verified where they are loaded. @throws as {@link readPack} */
+export async function readPackOnDisk(directory: string): Promise<PackOnDisk> {
   const file = join(directory, "pack.json");
   const found = await stat(file).catch((cause: unknown) => {
     throw new Fault(
@@ -23,8 +29,9 @@ export async function readPack(directory: string): Promise<Pack> {
       "pack_invalid",
       `${file} is larger than ${PACK_JSON_MAX_BYTES} bytes; get the pack again`,
     );
-  const parsed = Pack.safeParse(parseJson(await readFile(file, "utf8")));
-  if (parsed.success) return parsed.data;
+  const bytes = await readFile(file);
+  const parsed = Pack.safeParse(parseJson(bytes.toString("utf8")));
+  if (parsed.success) return { directory, pack: parsed.data, sha256: sha256(bytes) };
   throw new Fault(
     "pack_invalid",
     `${file} is no valid pack: ${z.prettifyError(parsed.error).slice(0, 500)}; get the pack again`,
