@@ -1,6 +1,7 @@
 /** Schema versions. Each step runs in one transaction with the change of `user_version`. */
 import type { DatabaseSync } from "node:sqlite";
 import { Fault } from "../lib/fault.ts";
+import { UPDATE_TABLES } from "./update-tables.ts";
 
 /** "Osti" in ASCII. */
 export const APPLICATION_ID = 0x4f737469;
@@ -65,7 +66,7 @@ CREATE TABLE event (
 CREATE INDEX event_unsent ON event (seq) WHERE sent = 0;
 `;
 
-const STEPS: readonly string[] = [VERSION_1];
+const STEPS: readonly string[] = [VERSION_1, UPDATE_TABLES];
 export const SCHEMA_VERSION = STEPS.length;
 
 /** @throws Fault `store_foreign` for a file that is not ours, `store_newer` for one of a later version */

@@ -13,6 +13,7 @@ import type { EpochMs, IdentityId } from "../lib/brand.ts";
 import type { Answer } from "../lib/envelope.ts";
 import { codeOf, messageOf } from "../lib/fault.ts";
 import type { Log } from "../lib/log.ts";
+import type { UpdateJournal } from "../release/journal-port.ts";
 import { type CheckReport, checkTables } from "./check.ts";
 import { CommandTables } from "./command-tables.ts";
 import { Connection } from "./connection.ts";
@@ -23,6 +24,7 @@ import { Keyring } from "./keyring.ts";
 import type { StoreLimits } from "./limits.ts";
 import { StoreLock } from "./lock.ts";
 import type { RandomBytes } from "./sealing.ts";
+import { UpdateTables } from "./update-tables.ts";
 
 export interface StoreOptions {
   readonly directory: string;
@@ -61,11 +63,14 @@ export class Store implements Disposable {
   readonly #log: Log;
   readonly #onChange = new Set<(change: GalleryChange) => void>();
   readonly #onAppended = new Set<() => void>();
+  /** Of model updates. */
+  readonly updates: UpdateJournal;
   #scrubPending = false;
 
   private constructor(parts: Parts, log: Log) {
     this.#parts = parts;
     this.#log = log;
+    this.updates = new UpdateTables(parts.connection, (effect) => this.transact(effect));
   }
 
   /** @throws Fault `store_locked`, `store_corrupt`, `store_newer`, `store_foreign`, `wrong_device_key`, `store_io`, `store_full` */
