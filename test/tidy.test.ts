@@ -29,7 +29,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["config"],
   ["control"],
   ["web"],
-  ["app.ts", "vision/main.ts"],
+  ["app.ts", "vision/main.ts", "update/tuf/main.ts"],
   ["cli"],
   ["main.ts"],
 ];
