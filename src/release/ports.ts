@@ -27,24 +27,32 @@ export interface Reembedded {
   readonly templates: number;
   /** Identities without a kept crop: they have no template in the new space. */
   readonly withoutCrops: readonly string[];
+  /** Identities with a crop that does not open or cannot be embedded: passed over. */
+  readonly broken: readonly string[];
 }
 
 /** A second vision process without cameras, with the candidate's models. Ends when disposed. */
 export interface Candidate extends AsyncDisposable {
-  /** @throws Fault `self_test_*` */
+  /** @throws Fault `self_test_golden`, `self_test_unstable`, `self_test_slow`, `self_test_memory`, `self_test_crashed` */
   readonly selfTest: (signal: AbortSignal) => Promise<SelfTest>;
   /**
    * Fills the candidate's space from the kept source crops, identity by identity in order of id. Rows
    * and cursor are one transaction; what is there already is passed over, so that it may begin again.
    *
-   * @param cursor the last identity that is done; undefined at the beginning
+   * @param cursor the last identity that is done, as it was last reported; undefined at the beginning. The
+   *   store keeps its own beside the rows: the later one counts
+   * @throws Fault `candidate_lost` (retry later): the process ended; what is stored stays
    */
   readonly reembed: (
     cursor: string | undefined,
     onProgress: (cursor: string, done: number, total: number) => void,
     signal: AbortSignal,
   ) => Promise<Reembedded>;
-  /** Looks at sampled live frames beside the active pack until enough were seen. @throws Fault `shadow_*` */
+  /**
+   * Looks at sampled live frames beside the active pack until enough were seen.
+   *
+   * @throws Fault with the code of a `ShadowVerdict` that failed, `candidate_lost`
+   */
   readonly shadow: (
     onProgress: (stats: ShadowStats) => void,
     signal: AbortSignal,
@@ -61,14 +69,19 @@ export interface ProbationSample {
   readonly p95Ms: number;
   readonly grants: number;
   readonly denials: number;
-  /** Least cosine of the sentinel vectors' last run. */
-  readonly sentinelCosine: number | undefined;
+  /** While the pack before served, as far as this process remembers. */
+  readonly before: { readonly grants: number; readonly denials: number };
+  /** Least cosine of the golden vectors' last run in the serving process; undefined before the first. */
+  readonly sentinel: { readonly cosine: number; readonly cosineMin: number } | undefined;
 }
 
 /** The running appliance as the updater sees it. */
 export interface Runtime {
   readonly active: () => PackOnDisk;
-  /** @throws Fault of `load-pack`: the pack cannot run here */
+  /**
+   * @throws Fault `self_test_golden`, `self_test_crashed`, `self_test_slow` (it does not load in time),
+   *   or of `load-pack` (`pack_corrupt`, `model_mismatch`, `provider_unavailable`): the pack cannot run here
+   */
   readonly openCandidate: (pack: PackOnDisk, signal: AbortSignal) => Promise<Candidate>;
   /** Whether every identity that has templates in the active space has some in that one. */
   readonly coverage: (spaceId: SpaceId) => { readonly missing: readonly string[] };
@@ -77,7 +90,12 @@ export interface Runtime {
    * above 1 s. @throws Fault, and the pack that served before serves on
    */
   readonly switchTo: (pack: PackOnDisk, signal: AbortSignal) => Promise<void>;
-  /** Since the last {@link switchTo}. */
+  /**
+   * Removes the templates of every space but these and the active one; source crops stay. For spaces of
+   * packs that are on this device no more, and of a candidate that failed.
+   */
+  readonly retainSpaces: (spaceIds: readonly SpaceId[]) => void;
+  /** Since the last {@link switchTo}, or since the start. */
   readonly probation: () => ProbationSample;
   /** Why this is no good moment. */
   readonly deferral: () => Deferral | undefined;
