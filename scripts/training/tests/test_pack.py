@@ -11,6 +11,7 @@ from facetrain.detector.net import DetectorNet
 from facetrain.engine.checkpoint import write_atomically
 from facetrain.evaluate.embed import EmbedOptions, embed_all, open_onnx, open_pack
 from facetrain.export.command import CalibrateOptions, ExportOptions, calibrate, export
+from facetrain.export.evaluation import EvaluationOptions, evaluate_pack
 from facetrain.export.golden import drawn_crop
 from facetrain.export.pack import PackOptions, write_pack
 from facetrain.models.create import create_backbone
@@ -125,3 +126,26 @@ def test_nothing_is_left_where_a_part_is_wrong(models: Path, tmp_path: Path, mis
 def test_names_the_daemon_would_refuse_are_refused_here(models: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"out: '\.hidden'"):
         options_of(models, tmp_path / ".hidden")
+
+
+def test_a_pack_is_measured_and_reported(tmp_path: Path, models: Path) -> None:
+    pack = tmp_path / "toy-1"
+    write_pack(
+        PackOptions(
+            out=pack,
+            detector=models / "detector.onnx",
+            embedder=models / "embedder.onnx",
+            calibration=models / "report/calibration.json",
+            space_id="toy.1",
+            source="drawn",
+            licence="none",
+        )
+    )
+    text = evaluate_pack(EvaluationOptions(pack=pack, out=tmp_path / "out"))
+    assert "| embedder's time, of PocketNetS-128's | ≤ 0.65 |" in text
+    assert "drawn crops" in text
+    written = json.loads((tmp_path / "out/evaluation.json").read_text(encoding="utf-8"))
+    assert written["pack"] == "toy-1"
+    assert [row["met"] for row in written["targets"]][:3] == [None] * 3
+    assert np.isfinite(written["time"]["ratio"])
+    assert (tmp_path / "out/evaluation.md").read_text(encoding="utf-8") == text

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "calibrate": ("facetrain.export.commands", "measure which score means which false match rate"),
     "pack": ("facetrain.export.commands", "put detector, embedder and calibration into a pack"),
+    "report": ("facetrain.commands.report", "a pack's figures beside its targets"),
     "bench": (
         "facetrain.commands.bench",
         "images per second of backbones, beside the machine's limits",

@@ -100,12 +100,12 @@ class OnnxEmbedder:
         name = "an ONNX model" if isinstance(model, bytes) else str(model)
         self._session = _session(data, name, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        self._input = input_name or inputs[0].name
-        self._output = output_name or outputs[0].name
-        for wanted, there in ((self._input, inputs), (self._output, outputs)):
+        self.input_name = input_name or inputs[0].name
+        self.output_name = output_name or outputs[0].name
+        for wanted, there in ((self.input_name, inputs), (self.output_name, outputs)):
             if wanted not in [entry.name for entry in there]:
                 raise ValueError(f"{name} has no {wanted!r} but {[e.name for e in there]}")
-        declared = next(entry.shape[0] for entry in inputs if entry.name == self._input)
+        declared = next(entry.shape[0] for entry in inputs if entry.name == self.input_name)
         self._batch = declared if isinstance(declared, int) else None
         self.preprocessing = preprocessing
         self.description = description or f"ONNX {name}, sha256 {sha256(data)}"
@@ -124,7 +124,7 @@ class OnnxEmbedder:
         return np.concatenate(parts)
 
     def _run(self, x_BCHW: np.ndarray) -> np.ndarray:
-        raw = np.asarray(self._session.run([self._output], {self._input: x_BCHW})[0])
+        raw = np.asarray(self._session.run([self.output_name], {self.input_name: x_BCHW})[0])
         return raw.reshape(len(x_BCHW), -1).astype(np.float32)
 
 

@@ -3,9 +3,10 @@
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from facetrain.command import Command, say
-from facetrain.evaluate.commands import add_source, source_of
+from facetrain.evaluate.commands import PRESETS, add_source, source_of
 
 
 def _configure_export(parser: argparse.ArgumentParser) -> None:
@@ -107,14 +108,27 @@ def _calibrate(arguments: argparse.Namespace) -> None:
 def _configure_pack(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector", type=Path, required=True, help="YuNet-layout ONNX")
     parser.add_argument("--embedder", type=Path, required=True, help="as `export` writes it")
+    parser.add_argument(
+        "--preset", choices=PRESETS, default=None, help="preprocessing of an embedder without it"
+    )
     parser.add_argument("--calibration", type=Path, default=None, help="as `calibrate` writes it")
     parser.add_argument("--space", required=True, help="names model and preprocessing")
     parser.add_argument("--source", required=True, help="where the weights come from, in words")
     parser.add_argument("--licence", required=True, help="of the weights")
     parser.add_argument("--commit", default=None, help="that trained the weights")
+    parser.add_argument("--score-min", type=float, default=0.7, help="of the detector")
     parser.add_argument("--release", type=int, default=0, help="release counter")
     parser.add_argument("--for-doors", action="store_true", help="not only for the demo")
     parser.add_argument("--out", type=Path, required=True, help="the directory; its name is the id")
+
+
+def _foreign(preset: str | None) -> dict[str, Any]:
+    """Of an embedder that `export` did not write: its preprocessing, its own names."""
+    from facetrain.preprocessing import PRESETS
+
+    if preset is None:
+        return {}
+    return {"preprocessing": PRESETS[preset], "input_name": None, "output_name": None}
 
 
 def _pack(arguments: argparse.Namespace) -> None:
@@ -132,6 +146,8 @@ def _pack(arguments: argparse.Namespace) -> None:
             training_commit=arguments.commit,
             demo_only=not arguments.for_doors,
             release_counter=arguments.release,
+            score_min=arguments.score_min,
+            **_foreign(arguments.preset),
         )
     )
     say(f"{arguments.out}  space {about['embedder']['spaceId']}")

@@ -46,6 +46,7 @@ class PackOptions:
     demo_only: Good for the demo, not for a door.
     release_counter: Rises with every release; a device never goes back.
     preprocessing: None: from the embedder's metadata.
+    input_name: None: the embedder's first input; the same of `output_name`.
     """
 
     out: Path
@@ -59,8 +60,8 @@ class PackOptions:
     demo_only: bool = True
     release_counter: int = 0
     preprocessing: Preprocessing | None = None
-    input_name: str = INPUT
-    output_name: str = OUTPUT
+    input_name: str | None = INPUT
+    output_name: str | None = OUTPUT
     score_min: float = 0.7
     overlap_max: float = 0.3
 
@@ -140,8 +141,8 @@ def _about(
         },
         "embedder": {
             "file": "embedder.onnx",
-            "input": options.input_name,
-            "output": options.output_name,
+            "input": embedder.input_name,
+            "output": embedder.output_name,
             "preprocessing": words_of(embedder.preprocessing),
             "align": "arcface-112",
             "dimension": embedder.embedding_dim,
