@@ -112,7 +112,7 @@ function parsedBy(argv: readonly string[], syntax: Syntax) {
 }
 
 /** The help of one command. */
-export function helpOf(syntax: Syntax, summary: string): string {
+export function helpOf(syntax: Syntax, summary: string, program = "ostiary"): string {
   const operands = syntax.operands.map((name) => ` ${name}`).join("");
   const rows = Object.entries(syntax.options).map(([name, spec]): [string, string] => {
     const notes = [
@@ -128,7 +128,7 @@ export function helpOf(syntax: Syntax, summary: string): string {
   });
   const width = Math.max(0, ...rows.map(([left]) => left.length));
   return [
-    `ostiary ${syntax.name}${operands} [options]`,
+    `${program} ${syntax.name}${operands} [options]`,
     summary,
     "",
     ...rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`),

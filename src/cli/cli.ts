@@ -11,15 +11,16 @@ export async function runCli(
   commands: readonly Command[],
   terminal: Terminal,
   signal: AbortSignal,
+  program = "ostiary",
 ): Promise<ExitCode> {
   try {
     if (argv.length === 0 || argv[0] === "help" || argv[0] === "--help" || argv[0] === "-h") {
-      terminal.out(overview(commands));
+      terminal.out(overview(commands, program));
       return argv.length === 0 ? EXIT.usage : EXIT.ok;
     }
-    const { command, rest } = commandOf(argv, commands);
+    const { command, rest } = commandOf(argv, commands, program);
     if (rest.includes("--help") || rest.includes("-h")) {
-      terminal.out(helpOf(command, command.summary));
+      terminal.out(helpOf(command, command.summary, program));
       return EXIT.ok;
     }
     const args = parseArguments(rest, command);
@@ -27,7 +28,7 @@ export async function runCli(
     return await action({ args, terminal, signal });
   } catch (fault) {
     if (signal.aborted) return EXIT.interrupted;
-    terminal.error(`ostiary: ${oneLine(messageOf(fault))}\n`);
+    terminal.error(`${program}: ${oneLine(messageOf(fault))}\n`);
     if (terminal.env["OSTIARY_DEBUG"] !== undefined && fault instanceof Error)
       terminal.error(`${fault.stack}\n`);
     return exitOf(fault);
@@ -36,7 +37,7 @@ export async function runCli(
 
 const oneLine = (text: string): string => text.replace(/\s*\n\s*/g, "; ").trim();
 
-function commandOf(argv: readonly string[], commands: readonly Command[]) {
+function commandOf(argv: readonly string[], commands: readonly Command[], program: string) {
   for (const words of [2, 1]) {
     const name = argv.slice(0, words).join(" ");
     const command = commands.find((candidate) => candidate.name === name);
@@ -47,18 +48,18 @@ function commandOf(argv: readonly string[], commands: readonly Command[]) {
     throw usage(
       `"${argv[0]}" needs one of: ${family.map((each) => each.name.split(" ")[1]).join(", ")}`,
     );
-  throw usage(`there is no command "${argv[0]}": see ostiary help`);
+  throw usage(`there is no command "${argv[0]}": see ${program} help`);
 }
 
-function overview(commands: readonly Command[]): string {
+function overview(commands: readonly Command[], program: string): string {
   const width = Math.max(...commands.map((command) => command.name.length));
   const lines = commands.map((command) => `  ${command.name.padEnd(width)}  ${command.summary}`);
   return [
-    "ostiary COMMAND [options]",
+    `${program} COMMAND [options]`,
     "",
     ...lines,
     "",
-    "ostiary COMMAND --help says more. Exit codes: 0 done, 1 failed, 2 wrong usage,",
+    `${program} COMMAND --help says more. Exit codes: 0 done, 1 failed, 2 wrong usage,`,
     "3 not found or refused, 4 daemon or broker not reachable, 5 configuration invalid, 130 interrupted.",
     "",
   ].join("\n");
