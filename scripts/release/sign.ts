@@ -56,7 +56,9 @@ export async function signDrafts(
   for (const name of await candidates(workspace, only, means)) {
     const { publicKey = "" } = workspace.settings.keys[name] ?? {};
     const wanted = entries.filter(([role, metadata]) =>
-      judgesOf(role, published, drafts).some((root) => isMissing(root, role, metadata, publicKey)),
+      judgesOf(role, published, drafts).some((root) =>
+        isNeeded(root, role, metadata, publicKey, only.length > 0),
+      ),
     );
     const isKnown = entries.some(([role]) =>
       judgesOf(role, published, drafts).some((root) =>
@@ -108,13 +110,16 @@ export function judgesOf(
     : [next];
 }
 
-function isMissing(
+/** @param isNamed the key was asked for by name: then also beyond the threshold */
+function isNeeded(
   root: RootMetadata,
   role: "root" | "targets",
   metadata: AnyMetadata,
   publicKey: string,
+  isNamed: boolean,
 ): boolean {
-  const { missing } = countSignatures(root, role, metadata);
+  const { missing, have, threshold } = countSignatures(root, role, metadata);
+  if (have >= threshold && !isNamed) return false;
   return missing.some(
     (id) =>
       root.signed.keys[id]?.keyVal["public"] === Buffer.from(publicKey, "base64").toString("hex"),

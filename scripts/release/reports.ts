@@ -1,0 +1,58 @@
+/** Devices' reports: believed when their own key has signed them, and never an older one after a newer. */
+import { Envelope } from "../../src/lib/envelope.ts";
+import { KeyRing, keyIdOf } from "../../src/mqtt/envelope.ts";
+import { UpdateReport } from "../../src/release/report.ts";
+import type { FleetDevice } from "./fleet.ts";
+import type { Heard } from "./state.ts";
+
+export type ReportVerdict =
+  | { readonly kind: "heard"; readonly heard: Heard }
+  | {
+      readonly kind: "refused";
+      readonly code: "malformed" | "bad_signature" | "misaddressed" | "replayed";
+    };
+
+/**
+ * @param text what lies on the device's `update/state`
+ * @param before the newest report of it that was believed
+ */
+export function judgeReport(
+  text: string,
+  device: FleetDevice,
+  before: Heard | undefined,
+): ReportVerdict {
+  const envelope = Envelope.safeParse(parseJson(text));
+  if (!envelope.success) return { kind: "refused", code: "malformed" };
+  const kid = keyIdOf(Buffer.from(device.publicKey, "base64"));
+  const isSigned =
+    envelope.data.kid === kid && new KeyRing([device.publicKey]).verify(envelope.data);
+  if (!isSigned) return { kind: "refused", code: "bad_signature" };
+  const report = UpdateReport.safeParse(parseJson(envelope.data.payload));
+  if (!report.success) return { kind: "refused", code: "malformed" };
+  const { seq, at, state, jobId, active, shadow, error } = report.data;
+  if (report.data.device !== device.address) return { kind: "refused", code: "misaddressed" };
+  if (before !== undefined && seq < before.seq) return { kind: "refused", code: "replayed" };
+  const wasCommitted = before?.jobId === jobId ? before?.committedAt : undefined;
+  const committedAt = state === "committed" ? (wasCommitted ?? at) : wasCommitted;
+  return {
+    kind: "heard",
+    heard: {
+      seq,
+      at,
+      state,
+      active,
+      ...(jobId === undefined ? {} : { jobId }),
+      ...(shadow === undefined ? {} : { shadow }),
+      ...(error === undefined ? {} : { error: error.code }),
+      ...(committedAt === undefined ? {} : { committedAt }),
+    },
+  };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
