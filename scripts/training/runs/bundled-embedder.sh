@@ -78,6 +78,7 @@ fi
 set -- "$recipe" --data "${TRAIN:-$work/train.pack}" --teacher "$work/teacher.onnx" --device "$device" \
   --out "${RUN:-$work/run-$device}" --set "held_out.path=$work/dev.pack" "$@"
 [ -z "${STEPS:-}" ] || set -- "$@" --set "loop.max_steps=$STEPS"
+[ -z "${MINUTES:-}" ] || set -- "$@" --set "loop.minutes=$MINUTES"
 [ -z "${FROM:-}" ] || set -- "$@" --set "model.init_from=$FROM"
 [ -z "${MAX_MINUTES:-}" ] || set -- "$@" --max-minutes "$MAX_MINUTES"
 

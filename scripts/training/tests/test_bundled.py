@@ -65,6 +65,7 @@ def toy_run(faces: Path, teacher: Path) -> Run:
         data=replace(run.data, path=str(faces), weights={"fairface": 0.75, "sfhq": 0.25}),
         model=TOY,
         teacher=replace(run.teacher, kind="checkpoint", path=str(teacher), preprocessing={}),
+        hints=(),
         loop=replace(run.loop, epochs=1, batch_size=8, log_every=1),
         held_out=HeldOutOptions(kind="cosine", every_steps=2, path=str(faces), pictures=5),
     )
@@ -97,7 +98,7 @@ def test_a_run_is_followed_and_another_starts_from_what_is_kept(
     assert main(["keep", str(tmp_path / "first" / "last.pt"), "--out", str(small)]) == 0
     assert "MiB" in capsys.readouterr().out
     again = replace(run, model=replace(run.model, init_from=str(small)))
-    again = replace(again, optim=replace(run.optim, lr=1e-9))
+    again = replace(again, optim=replace(run.optim, lr=1e-9, matrix_lr=1e-9))
     train(again, tmp_path / "second", device="cpu")
     rows = read_metrics(tmp_path / "second" / "metrics.jsonl")
     first = next(row for row in rows if "held_out_cosine" in row)

@@ -254,3 +254,16 @@ def test_bad_options_say_what_is_allowed(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         create_backbone(name, embedding_dim=8, **options)
+
+
+def test_a_depthwise_1x1_scales_weights_while_training_and_is_the_same_function() -> None:
+    torch.manual_seed(0)
+    for stride in (1, 2):
+        op = create_op("dw_conv_1x1", 4, stride).train()
+        x_BCHW = torch.randn(3, 4, 6, 6)
+        trained = op(x_BCHW)
+        reference = x_BCHW
+        assert isinstance(op, torch.nn.Sequential)
+        for layer in op:
+            reference = layer(reference)
+        assert torch.allclose(trained, reference, atol=1e-5)

@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("facetrain.commands.training", "train a backbone by a recipe"),
     "distill": ("facetrain.commands.training", "train by a recipe that learns from a teacher"),
     "keep": ("facetrain.commands.keep", "a run's weights, small enough to commit and go on from"),
+    "refit": ("facetrain.commands.refit", "a student's last layer by regression on its teacher"),
     "compare": ("facetrain.commands.compare", "a checkpoint beside its teacher: mean cosine, EER"),
     "embed": ("facetrain.commands.embed", "embeddings of a set, for a precomputed teacher"),
     "evaluate": ("facetrain.evaluate.commands", "verification, identification and rates by group"),

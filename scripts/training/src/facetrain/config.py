@@ -30,6 +30,9 @@ class DataOptions:
     in_memory: bool = True
     """Decode everything once and keep it on the device; else decode batch by batch."""
     workers: int = 2
+    sizes: tuple[tuple[float, int], ...] = ()
+    """Side of the student's views in pixels until a share of the run is done, ((share, px), …), the
+    last to share 1; empty for whole crops. Smaller views cost less, the teacher's stay whole."""
     augment: JsonObject = field(default_factory=lambda: {"preset": "flip"})
     """"preset": "none", "flip", "light", "full" or "label_free", then fields of
     ``facetrain.data.augment.AugmentOptions`` that differ."""
@@ -42,6 +45,11 @@ class DataOptions:
                 f"data.identities is {self.identities}; 0 <= from < to <= 1 is allowed"
             )
         at_least("data.workers", self.workers, 0)
+        ends = [share for share, _ in self.sizes]
+        if ends and (ends != sorted(set(ends)) or ends[0] <= 0 or ends[-1] != 1.0):
+            raise ValueError(f"data.sizes is {self.sizes}; shares must rise from above 0 to 1")
+        for _, side_px in self.sizes:
+            between("data.sizes", side_px, 32, 112)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,11 +127,31 @@ class TermOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OptimOptions:
-    """SGD or AdamW."""
+class HintOptions:
+    """A feature map of the teacher that one of the student's is led to."""
 
-    name: Literal["sgd", "adamw"] = "sgd"
+    map: int = 0
+    """Of the student's: 0 to 3 are 56, 28, 14 and 7 pixels wide, 4 is a PocketNet's widened one."""
+    tensor: str = ""
+    """Of the teacher's ONNX file, by name."""
+    weight: float = 1.0
+    last_weight: float = 1.0
+    """At the run's end, straight from ``weight``: the embedding is what counts then."""
+
+    def __post_init__(self) -> None:
+        at_least("hints.map", self.map, 0)
+        at_least("hints.weight", self.weight, 0)
+        at_least("hints.last_weight", self.last_weight, 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimOptions:
+    """SGD, AdamW, or Muon for convolutions that mix channels with AdamW for the rest."""
+
+    name: Literal["sgd", "adamw", "muon"] = "sgd"
     lr: float = 0.1
+    matrix_lr: float = 0.02
+    """For "muon": the rate of what Muon steps; ``lr`` is AdamW's."""
     momentum: float = 0.9
     nesterov: bool = False
     betas: tuple[float, float] = (0.9, 0.999)
@@ -135,10 +163,11 @@ class OptimOptions:
     """Modules whose gradients are clipped, jointly; empty for all that every process shares."""
 
     def __post_init__(self) -> None:
-        one_of("optim.name", self.name, ("sgd", "adamw"))
+        one_of("optim.name", self.name, ("sgd", "adamw", "muon"))
         at_least("optim.weight_decay", self.weight_decay, 0)
-        if self.lr <= 0:
-            raise ValueError(f"optim.lr is {self.lr}; it must be greater than 0")
+        for name in ("lr", "matrix_lr"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"optim.{name} is {getattr(self, name)}; it must be above 0")
         if self.clip_norm is not None and self.clip_norm <= 0:
             raise ValueError(f"optim.clip_norm is {self.clip_norm}; a number above 0, or null")
 
@@ -170,6 +199,9 @@ class LoopOptions:
     batch_size: int = 128
     """Pictures per step and process."""
     max_steps: int | None = None
+    minutes: float | None = None
+    """The run ends after this time, over all its parts, instead of after its steps: rate and sizes
+    follow the time, and ``epochs`` only say of what ``schedule`` counts shares."""
     max_minutes: float | None = None
     """Checkpoint and stop cleanly after this time; the same command continues."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
@@ -236,6 +268,7 @@ class Run:
     head: HeadOptions = field(default_factory=HeadOptions)
     teacher: TeacherOptions = field(default_factory=TeacherOptions)
     terms: tuple[TermOptions, ...] = ()
+    hints: tuple[HintOptions, ...] = ()
     optim: OptimOptions = field(default_factory=OptimOptions)
     schedule: ScheduleOptions = field(default_factory=ScheduleOptions)
     loop: LoopOptions = field(default_factory=LoopOptions)
@@ -254,6 +287,10 @@ class Run:
             )
         if self.terms and self.teacher.kind == "none":
             raise ValueError("terms distil from a teacher; set teacher.kind and teacher.path")
+        if self.hints and self.teacher.kind not in ("onnx", "graph"):
+            raise ValueError("hints need the feature maps of a teacher of kind onnx or graph")
+        if (self.hints or self.data.sizes) and self.loop.compile != "off":
+            raise ValueError("hints and data.sizes run the network as it is: set loop.compile off")
         kinds = [term.kind for term in self.terms]
         if len(set(kinds)) < len(kinds):
             raise ValueError(f"terms are {kinds}; each kind may stand once")

@@ -45,6 +45,7 @@ MAY_CHANGE = {
     "teacher.path",
     "held_out.path",
     "loop.max_minutes",
+    "loop.minutes",
     "loop.log_every",
     "loop.save_every",
 }
@@ -69,7 +70,7 @@ def train(run: Run, out: Path, *, device: str = "auto") -> Finish:
         task = build_task(
             run,
             backbone,
-            Views(augmentation(run.data), seed=run.seed, rank=world.rank),
+            Views(augmentation(run.data), seed=run.seed, rank=world.rank, sizes=run.data.sizes),
             num_identities=training.faces.num_identities,
             world=world,
             pictures=training.pictures,

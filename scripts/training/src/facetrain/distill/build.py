@@ -1,5 +1,6 @@
 """Teachers and tasks as a run names them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,18 @@ from facetrain.preprocessing import Preprocessing
 
 
 def build_teacher(
-    options: TeacherOptions, device: torch.device, *, pictures: np.ndarray | None = None
+    options: TeacherOptions,
+    device: torch.device,
+    *,
+    pictures: np.ndarray | None = None,
+    maps: Sequence[str] = (),
 ) -> Teacher | None:
     """The teacher, on the device; None for "none".
 
     Args:
         pictures: Where the training pictures stand in the whole set, for precomputed embeddings;
             None: they are the whole set.
+        maps: Tensors inside the ONNX file that it shows besides its embeddings.
 
     Raises:
         ValueError: Its file is missing or something else.
@@ -49,10 +55,10 @@ def build_teacher(
         case "schedule":
             return ScheduledTeacher.of_run(options.path, epochs=options.epochs, **common)
         case "graph":
-            return TorchGraphTeacher(options.path, preprocessing_of(options), **common)
+            return TorchGraphTeacher(options.path, preprocessing_of(options), maps=maps, **common)
         case "onnx":
             threads = torch.get_num_threads()
-            return OnnxTeacher(options.path, preprocessing_of(options), threads=threads)
+            return OnnxTeacher(options.path, preprocessing_of(options), threads=threads, maps=maps)
         case "precomputed":
             whole = PrecomputedTeacher.load(options.path, device=device)
             return whole if pictures is None else whole.of_pictures(pictures)
@@ -91,12 +97,13 @@ def build_task(
     head = build_head(
         run.head, backbone.embedding_dim, num_identities, rank=world.rank, world=world.size
     )
-    teacher = build_teacher(run.teacher, world.device, pictures=pictures)
+    shown = [hint.tensor for hint in run.hints]
+    teacher = build_teacher(run.teacher, world.device, pictures=pictures, maps=shown)
     if teacher is None or not run.terms:
         assert isinstance(head, nn.Module), "Run has a head or terms"
         return ClassifyTask(backbone, head, views)
     terms = [_term(term, backbone.embedding_dim, num_identities, world) for term in run.terms]
-    return DistillTask(backbone, teacher, terms, views, head=head)
+    return DistillTask(backbone, teacher, terms, views, head=head, hints=run.hints)
 
 
 def _term(options: TermOptions, embedding_dim: int, classes: int, world: World) -> Term:

@@ -1,6 +1,7 @@
 """An ONNX graph run by torch's operations: on any device, in any precision, with gradients to its
 input. Weights are buffers, so that ``to`` moves and casts them and no optimiser finds them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,29 @@ def load_model(model: onnx.ModelProto | Path | str) -> onnx.ModelProto:
         return onnx.load(str(path))
     except Exception as error:
         raise ValueError(f"{path}: is not an ONNX file ({error})") from error
+
+
+def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
+    """The model with tensors from inside it as further outputs; itself where there are none.
+
+    Raises:
+        ValueError: No node of the graph makes a tensor of that name.
+    """
+    if not names:
+        return model
+    made = {name for node in model.graph.node for name in node.output}
+    for name in names:
+        if name not in made:
+            raise ValueError(
+                f"the graph has no tensor {name!r}; it makes {', '.join(sorted(made))}"
+            )
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    present = {output.name for output in model.graph.output}
+    copy.graph.output.extend(
+        helper.make_empty_tensor_value_info(name) for name in names if name not in present
+    )
+    return copy
 
 
 def shape_of(value: onnx.ValueInfoProto) -> list[int | None]:

@@ -4,13 +4,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
+import torch
 from torch import Tensor, nn
 
-from facetrain.config import TermOptions
+from facetrain.config import HintOptions, TermOptions
 from facetrain.data.batches import Batch
+from facetrain.data.face_set import CROP_PX
 from facetrain.distill.adaptive import AdaptiveCentres
-from facetrain.distill.teacher import Teacher
+from facetrain.distill.hints import HintAdapters
+from facetrain.distill.teacher import HintingTeacher, Teacher
 from facetrain.distill.template import (
     cosine_loss,
     mean_cosine,
@@ -35,8 +39,11 @@ class ClassifyTask:
 
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         view_BCHW = self._views.of(batch.crop_BCHW, step)
-        e_BD = self._backbone(self._backbone.preprocessing.apply(view_BCHW))
+        e_BD = self._backbone(self._views.sized(self._backbone.preprocessing.apply(view_BCHW)))
         return {"loss": self._head(e_BD, batch.label_B)}
+
+    def on_share(self, share: float) -> None:
+        self._views.on_share(share)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,11 +84,16 @@ class DistillTask:
         views: Views,
         *,
         head: nn.Module | None = None,
+        hints: Sequence[HintOptions] = (),
     ) -> None:
         """Check that the terms can compare student and teacher.
 
+        Args:
+            hints: One for each map that the teacher shows, in its order.
+
         Raises:
-            ValueError: Their dimensions differ and a term needs equal ones, or there is no term.
+            ValueError: Their dimensions differ and a term needs equal ones, there is no term, or
+                the student has no such map.
         """
         if not terms:
             raise ValueError("a distillation needs at least one term")
@@ -95,12 +107,15 @@ class DistillTask:
             )
         self._backbone, self._teacher, self._terms = backbone, teacher, terms
         self._head, self._views = head, views
+        self._hints = list(hints)
         self._trained = nn.ModuleDict({"backbone": backbone})
         if head is not None:
             self._trained["head"] = head
         for number, term in enumerate(terms):
             if term.centres is not None:
                 self._trained[f"centres_{number}"] = term.centres
+        if hints:
+            self._trained["hints"] = self._adapters()
 
     def modules(self) -> nn.ModuleDict:
         return self._trained
@@ -108,11 +123,46 @@ class DistillTask:
     def on_epoch(self, epoch: int) -> None:
         self._teacher.on_epoch(epoch)
 
+    def on_share(self, share: float) -> None:
+        self._views.on_share(share)
+        if self._hints:
+            adapters = self._trained["hints"]
+            assert isinstance(adapters, HintAdapters)
+            adapters.on_share(share)
+
+    def _hinting_teacher(self) -> HintingTeacher:
+        return cast(HintingTeacher, self._teacher)
+
+    @torch.no_grad()
+    def _adapters(self) -> HintAdapters:
+        """Adapters for the channels on both sides."""
+        blank = torch.zeros(1, 3, CROP_PX, CROP_PX, dtype=torch.uint8)
+        modes = [(module, module.training) for module in self._backbone.modules()]
+        maps, _ = self._backbone.eval().traced(self._backbone.preprocessing.apply(blank))
+        for module, training in modes:
+            module.training = training
+        for hint in self._hints:
+            if hint.map >= len(maps):
+                raise ValueError(
+                    f"hints.map is {hint.map}; the student has maps 0 to {len(maps) - 1}"
+                )
+        mine = [maps[hint.map].shape[1] for hint in self._hints]
+        channels = list(zip(mine, self._hinting_teacher().map_channels, strict=True))
+        weights = [(hint.weight, hint.last_weight) for hint in self._hints]
+        return HintAdapters(channels, weights)
+
     def loss(self, batch: Batch, step: int) -> dict[str, Tensor]:
         view_BCHW = self._views.of(batch.crop_BCHW, step)
-        teacher_BD = self._teacher.embed(view_BCHW, batch.index_B)
-        student_BD = self._backbone(self._backbone.preprocessing.apply(view_BCHW))
+        x_BCHW = self._views.sized(self._backbone.preprocessing.apply(view_BCHW))
         parts = {}
+        if self._hints:
+            teacher_BD, shown = self._hinting_teacher().embed_with_maps(view_BCHW, batch.index_B)
+            maps, student_BD = self._backbone.traced(x_BCHW)
+            given = [maps[hint.map] for hint in self._hints]
+            parts["hints"] = self._trained["hints"](given, shown)
+        else:
+            teacher_BD = self._teacher.embed(view_BCHW, batch.index_B)
+            student_BD = self._backbone(x_BCHW)
         if self._head is not None:
             parts["margin"] = self._head(student_BD, batch.label_B)
         for term in self._terms:

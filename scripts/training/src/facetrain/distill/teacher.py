@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facetrain.distill.onnx_graph import OnnxGraph, load_model, shape_of
+from facetrain.distill.onnx_graph import OnnxGraph, load_model, shape_of, with_outputs
 from facetrain.engine.checkpoint import load_backbone
 from facetrain.models.backbone import Backbone
 from facetrain.preprocessing import Preprocessing
@@ -45,6 +45,17 @@ class Teacher(Protocol):
         Returns:
             Unit embeddings (B, D), float32, without gradient.
         """
+        ...
+
+
+class HintingTeacher(Teacher, Protocol):
+    """A teacher that also shows feature maps of its own."""
+
+    map_channels: list[int]
+    """Of each of them."""
+
+    def embed_with_maps(self, crop_BCHW: Tensor, index_B: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """``embed``, and the maps (B, C, H, W) that were asked for, without gradient."""
         ...
 
 
@@ -145,29 +156,50 @@ class TorchGraphTeacher:
         *,
         device: torch.device = CPU,
         precision: Precision = "fp32",
+        maps: Sequence[str] = (),
     ) -> None:
-        self.graph = frozen(OnnxGraph(file).to(device))
+        """Open the file; ``maps`` are tensors inside it that ``embed_with_maps`` shows."""
+        self.graph = frozen(OnnxGraph(with_outputs(load_model(file), maps)).to(device))
+        self._maps = list(maps)
         self.preprocessing = preprocessing
         self._precision: Precision = precision
         blank = torch.zeros(1, 3, 112, 112, dtype=torch.uint8, device=device)
-        self.embedding_dim = self.embed(blank, torch.zeros(1, dtype=torch.long)).shape[1]
+        e_BD, shown = self.embed_with_maps(blank, torch.zeros(1, dtype=torch.long))
+        self.embedding_dim, self.map_channels = e_BD.shape[1], [its.shape[1] for its in shown]
 
     def on_epoch(self, epoch: int) -> None: ...
 
     @torch.no_grad()
     def embed(self, crop_BCHW: Tensor, index_B: Tensor) -> Tensor:
+        return self.embed_with_maps(crop_BCHW, index_B)[0]
+
+    @torch.no_grad()
+    def embed_with_maps(self, crop_BCHW: Tensor, index_B: Tensor) -> tuple[Tensor, list[Tensor]]:
         x_BCHW = self.preprocessing.apply(crop_BCHW)
         with _autocast(x_BCHW.device, self._precision):
-            e_BD = self.graph(x_BCHW)[self.graph.output_names[0]]
-        return F.normalize(e_BD.float().flatten(1))
+            shown = self.graph(x_BCHW)
+        e_BD = shown[self.graph.output_names[0]]
+        return F.normalize(e_BD.float().flatten(1)), [shown[name] for name in self._maps]
 
 
 class OnnxTeacher:
     """Any ONNX network, run by ONNX Runtime on the CPU."""
 
-    def __init__(self, file: Path | str, preprocessing: Preprocessing, *, threads: int = 0) -> None:
-        """Open the file; ``threads`` 0 leaves the number to the runtime."""
-        model = load_model(file)
+    def __init__(
+        self,
+        file: Path | str,
+        preprocessing: Preprocessing,
+        *,
+        threads: int = 0,
+        maps: Sequence[str] = (),
+    ) -> None:
+        """Open the file.
+
+        Args:
+            threads: 0 leaves the number to the runtime.
+            maps: Tensors inside the file that ``embed_with_maps`` shows.
+        """
+        model = with_outputs(load_model(file), maps)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -175,21 +207,33 @@ class OnnxTeacher:
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         self._input = self._session.get_inputs()[0].name
-        self._output = self._session.get_outputs()[0].name
+        self._output, self._maps = self._session.get_outputs()[0].name, list(maps)
         self._one_by_one = shape_of(model.graph.input[0])[0] == 1
         self.preprocessing = preprocessing
         blank = torch.zeros(1, 3, 112, 112, dtype=torch.uint8)
-        self.embedding_dim = self.embed(blank, torch.zeros(1, dtype=torch.long)).shape[1]
+        e_BD, shown = self.embed_with_maps(blank, torch.zeros(1, dtype=torch.long))
+        self.embedding_dim, self.map_channels = e_BD.shape[1], [its.shape[1] for its in shown]
 
     def on_epoch(self, epoch: int) -> None: ...
 
     @torch.no_grad()
     def embed(self, crop_BCHW: Tensor, index_B: Tensor) -> Tensor:
+        (e_BD,) = self._run(crop_BCHW, [self._output])
+        return F.normalize(e_BD.float().flatten(1))
+
+    @torch.no_grad()
+    def embed_with_maps(self, crop_BCHW: Tensor, index_B: Tensor) -> tuple[Tensor, list[Tensor]]:
+        e_BD, *maps = self._run(crop_BCHW, [self._output, *self._maps])
+        return F.normalize(e_BD.float().flatten(1)), maps
+
+    def _run(self, crop_BCHW: Tensor, names: list[str]) -> list[Tensor]:
         x_BCHW = self.preprocessing.apply(crop_BCHW).cpu().numpy()
         parts = np.split(x_BCHW, len(x_BCHW)) if self._one_by_one else [x_BCHW]
-        outputs = [self._session.run([self._output], {self._input: part})[0] for part in parts]
-        e_BD = torch.from_numpy(np.concatenate([np.asarray(output) for output in outputs]))
-        return F.normalize(e_BD.float().flatten(1)).to(crop_BCHW.device)
+        outputs = [self._session.run(names, {self._input: part}) for part in parts]
+        whole = [
+            np.concatenate([np.asarray(p) for p in shown]) for shown in zip(*outputs, strict=True)
+        ]
+        return [torch.from_numpy(tensor).to(crop_BCHW.device) for tensor in whole]
 
 
 class PrecomputedTeacher:

@@ -51,6 +51,8 @@ class TrainState:
     """Steps done."""
     epoch: int = 0
     """Epochs done; ``step`` may lie within the next one."""
+    elapsed_s: float = 0.0
+    """What the run has taken over all its parts, in seconds."""
 
 
 def save_checkpoint(out: Path, state: TrainState, about: About, world: World) -> None:
@@ -63,6 +65,7 @@ def save_checkpoint(out: Path, state: TrainState, about: About, world: World) ->
     world.barrier()
     if world.is_main:
         whole = {**_weights(state, about), **_training(state), "world": world.size, "rng": rng}
+        whole["elapsed_s"] = state.elapsed_s
         whole["ema_updates"] = state.ema.updates if state.ema else 0
         write_atomically(out / LAST, whole)
     world.barrier()
@@ -100,6 +103,7 @@ def load_checkpoint(out: Path, state: TrainState, world: World) -> bool:
             module.load_state_dict(mine["head"][name])
     state.optimizer.load_state_dict(mine["optim"])
     state.step, state.epoch = stored["step"], stored["epoch"]
+    state.elapsed_s = stored.get("elapsed_s", 0.0)
     if stored["world"] == world.size:
         set_rng_state(stored["rng"][world.rank])
     return True

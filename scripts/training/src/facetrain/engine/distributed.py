@@ -40,6 +40,14 @@ class World:
         dist.all_reduce(agreed, op=dist.ReduceOp.MAX, group=self.control)
         return bool(agreed)
 
+    def largest(self, value: float) -> float:
+        """The largest of every process's value; every process must ask."""
+        if self.size == 1:
+            return value
+        agreed = torch.tensor(value, dtype=torch.float64)
+        dist.all_reduce(agreed, op=dist.ReduceOp.MAX, group=self.control)
+        return float(agreed)
+
     def gather(self, value: Any) -> list[Any]:
         """Every process's value in order of rank, at the first process; elsewhere only its own."""
         if self.size == 1:

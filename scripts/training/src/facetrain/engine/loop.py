@@ -16,6 +16,7 @@ import torch
 from facetrain.config import LoopOptions, OptimOptions
 from facetrain.engine.build import build
 from facetrain.engine.checkpoint import About, TrainState, load_checkpoint
+from facetrain.engine.course import Course, FollowsCourse
 from facetrain.engine.distributed import World
 from facetrain.engine.optimizer import clip_gradients, clipped_parameters, set_lr
 from facetrain.engine.record import Recorder
@@ -52,7 +53,7 @@ def fit(
     about: About,
     evaluators: Sequence[Evaluator] = (),
 ) -> Finish:
-    """Train until the last step or until told to stop; continues from ``out/last.pt``.
+    """Train until the run's end or until told to stop; continues from ``out/last.pt``.
 
     Raises:
         ValueError: The checkpoint in ``out`` is of another model or other data.
@@ -62,6 +63,8 @@ def fit(
     if load_checkpoint(out, state, world):
         logger.info("continuing %s from step %d", out, state.step)
     total = planned_steps(options, batches.steps_per_epoch)
+    course = Course(total, options.minutes, world=world, elapsed_s=state.elapsed_s)
+    follower = task if isinstance(task, FollowsCourse) else None
     clipped = clipped_parameters(state.modules, optim)
     autocast = torch.autocast(
         world.device.type,
@@ -75,7 +78,8 @@ def fit(
         ProgressBar("train", total, start=state.step, enabled=world.is_main) as bar,
     ):
         recorder = Recorder(out, state, about, world, options, evaluators, bar)
-        while state.step < total and reason is None:
+        share = course.share(state.step)
+        while share < 1.0 and reason is None:
             epoch, first_step = state.epoch, _step_in_epoch(state, batches.steps_per_epoch, out)
             task.on_epoch(epoch)
             state.modules.train()
@@ -83,7 +87,9 @@ def fit(
                 if options.compile == "reduce-overhead":
                     # The last step's outputs may be written over by its graphs.
                     torch.compiler.cudagraph_mark_step_begin()
-                set_lr(state.optimizer, schedule(state.step))
+                set_lr(state.optimizer, schedule(course.position(share, state.step)))
+                if follower is not None:
+                    follower.on_share(share)
                 with autocast:
                     losses = objective(batch.to(world.device), state.step)
                 losses["loss"].backward()
@@ -93,17 +99,18 @@ def fit(
                 if state.ema is not None:
                     state.ema.update()
                 state.step += 1
+                state.elapsed_s = course.elapsed_s
+                share = course.share(state.step)
                 recorder.after_step(losses, len(batch))
                 reason = _agreed(stop, world, state.step)
-                if reason is not None or state.step == total:
+                if reason is not None or share >= 1.0:
                     break
             if state.step == (epoch + 1) * batches.steps_per_epoch:
                 state.epoch = epoch + 1
                 recorder.after_epoch(epoch)
         recorder.save()
         recorder.close()
-    complete = state.step >= total
-    return Finish(step=state.step, epoch=state.epoch, complete=complete, reason=reason)
+    return Finish(step=state.step, epoch=state.epoch, complete=share >= 1.0, reason=reason)
 
 
 def planned_steps(options: LoopOptions, steps_per_epoch: int) -> int:

@@ -1,4 +1,4 @@
-"""SGD and AdamW over a task's modules, with the weight decay where it belongs."""
+"""SGD, AdamW and Muon over a task's modules, with the weight decay where it belongs."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,8 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from facetrain.config import OptimOptions
-from facetrain.engine.task import local_modules
+from facetrain.engine.muon import Muon
+from facetrain.engine.task import local_modules, primary_name
 
 
 def build_optimizer(modules: nn.ModuleDict, options: OptimOptions) -> Optimizer:
@@ -15,8 +16,10 @@ def build_optimizer(modules: nn.ModuleDict, options: OptimOptions) -> Optimizer:
 
     Two groups, each with a key ``base_lr`` that the schedule multiplies: parameters with weight
     decay and, unless ``options.decay_1d``, parameters of one dimension (BN affine, PReLU slopes,
-    biases) without.
+    biases) without. With "muon" a group before them has what Muon steps.
     """
+    if options.name == "muon":
+        return _muon(modules, options)
     decayed, plain = split_by_dimension(modules.parameters(), decay_1d=options.decay_1d)
     groups = [
         {"params": decayed, "weight_decay": options.weight_decay},
@@ -28,6 +31,27 @@ def build_optimizer(modules: nn.ModuleDict, options: OptimOptions) -> Optimizer:
     if options.name == "sgd":
         return SGD(groups, lr=options.lr, momentum=options.momentum, nesterov=options.nesterov)
     return AdamW(groups, lr=options.lr, betas=options.betas)
+
+
+def _muon(modules: nn.ModuleDict, options: OptimOptions) -> Muon:
+    mixing = mixing_weights(modules[primary_name(modules)])
+    known = set(map(id, mixing))
+    others = [parameter for parameter in modules.parameters() if id(parameter) not in known]
+    decayed, plain = split_by_dimension(others, decay_1d=options.decay_1d)
+    decay, lr = options.weight_decay, options.lr
+    groups = [
+        {"params": mixing, "base_lr": options.matrix_lr, "weight_decay": decay, "orthogonal": True},
+        {"params": decayed, "base_lr": lr, "weight_decay": decay},
+        {"params": plain, "base_lr": lr, "weight_decay": 0.0},
+    ]
+    return Muon([g for g in groups if g["params"]], lr, momentum=options.momentum,
+                betas=options.betas)  # fmt: skip
+
+
+def mixing_weights(module: nn.Module) -> list[nn.Parameter]:
+    """Weights of convolutions over all channels, but for those that read the picture itself."""
+    layers = [m for m in module.modules() if isinstance(m, nn.Conv2d) and m.groups == 1]
+    return [m.weight for m in layers if m.in_channels > 3 and m.weight.requires_grad]
 
 
 def split_by_dimension(

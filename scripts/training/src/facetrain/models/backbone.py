@@ -47,6 +47,14 @@ class Backbone(nn.Module):
         """The last feature map of each resolution, finest first: 56, 28, 14 and 7 pixels wide."""
         raise NotImplementedError
 
+    def traced(self, x_BCHW: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The maps that hints can be given on, and the embeddings (B, D).
+
+        The maps are those of `stages`; a PocketNet adds the one that its tail weighs away.
+        """
+        stages = self.stages(x_BCHW)
+        return stages, self.embed_stage(stages[-1])
+
     def embed_stage(self, x_BCHW: Tensor) -> Tensor:
         """From the coarsest feature map to embeddings (B, D)."""
         raise NotImplementedError

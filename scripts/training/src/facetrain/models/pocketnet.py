@@ -9,6 +9,7 @@ by a depthwise convolution in place of a pooling. (Boutros et al., arXiv 2108.10
 
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facetrain.models.backbone import Backbone
@@ -18,6 +19,8 @@ from facetrain.models.ops import Activation, create_activation
 
 FINAL_PX = 7
 """Width of the last feature map of a 112-pixel crop: four halvings."""
+WEIGHED = 4
+"""Layers of the tail before the convolution that weighs its map away."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +105,11 @@ class PocketNet(Backbone):
     def embed_stage(self, x_BCHW: Tensor) -> Tensor:
         return self.tail(x_BCHW)
 
+    def traced(self, x_BCHW: Tensor) -> tuple[list[Tensor], Tensor]:
+        stages = self.stages(x_BCHW)
+        wide_BCHW = self.tail.widen(stages[-1])
+        return [*stages, wide_BCHW], self.tail.weigh(wide_BCHW)
+
 
 class EmbeddingTail(nn.Sequential):
     """From the 7x7 feature map to the embedding.
@@ -140,6 +148,23 @@ class EmbeddingTail(nn.Sequential):
             nn.BatchNorm2d(embedding_dim),
             nn.Flatten(),
         )
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.weigh(self.widen(x_BCHW))
+
+    def widen(self, x_BCHW: Tensor) -> Tensor:
+        """The map that is weighed away afterwards: `hidden` channels, activated."""
+        for layer in list(self)[:WEIGHED]:
+            x_BCHW = layer(x_BCHW)
+        return x_BCHW
+
+    def weigh(self, x_BCHW: Tensor) -> Tensor:
+        """From that map to the embedding. While training, the map of a smaller crop is enlarged."""
+        if self.training and x_BCHW.shape[-1] != FINAL_PX:
+            x_BCHW = F.interpolate(x_BCHW, size=(FINAL_PX, FINAL_PX), mode="bilinear")
+        for layer in list(self)[WEIGHED:]:
+            x_BCHW = layer(x_BCHW)
+        return x_BCHW
 
 
 def create_stem(channels: int) -> nn.Sequential:

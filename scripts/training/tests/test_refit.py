@@ -1,0 +1,44 @@
+"""The last layer by ridge regression."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from facetrain.distill.refit import refit, ridge
+from facetrain.distill.teacher import CheckpointTeacher
+from facetrain.models.create import create_backbone
+from facetrain.models.pocketnet import PocketNet
+
+
+def test_a_linear_truth_is_found() -> None:
+    torch.manual_seed(1)
+    x_NF, truth_FD = torch.randn(60, 5, dtype=torch.double), torch.randn(5, 3, dtype=torch.double)
+    w_FD, b_D = ridge(x_NF, x_NF @ truth_FD + 2.0, 1e-9)
+    assert torch.allclose(w_FD, truth_FD, atol=1e-6)
+    assert torch.allclose(b_D, torch.full((3,), 2.0, dtype=torch.double), atol=1e-6)
+
+
+def test_a_student_whose_last_layer_was_lost_comes_back() -> None:
+    torch.manual_seed(2)
+    backbone = create_backbone(
+        "pocketnet_toy", embedding_dim=4, cells=3, channels=4, tail_channels=8
+    )
+    assert isinstance(backbone, PocketNet)
+    crops = torch.randint(0, 256, (48, 3, 112, 112), dtype=torch.uint8)
+    crops = (crops * torch.linspace(0.05, 1, 48).view(-1, 1, 1, 1)).to(torch.uint8)
+    # Statistics of real maps, so that embeddings of different crops differ.
+    backbone.train()(backbone.preprocessing.apply(crops))
+    teacher = CheckpointTeacher(backbone.eval())
+    lost = create_backbone("pocketnet_toy", embedding_dim=4, cells=3, channels=4, tail_channels=8)
+    assert isinstance(lost, PocketNet)
+    lost.load_state_dict(backbone.state_dict())
+    last = list(lost.tail)[-3]
+    assert isinstance(last, nn.Conv2d)
+    nn.init.normal_(last.weight)
+    before, after = refit(lost.eval(), teacher, crops.split(16))
+    assert before < 0.9
+    assert after > 0.95
+    with torch.no_grad():
+        e_ND = F.normalize(lost(lost.preprocessing.apply(crops)))
+        target_ND = teacher.embed(crops, torch.arange(48))
+    assert (e_ND * target_ND).sum(dim=1).mean() > 0.95
