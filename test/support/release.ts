@@ -93,7 +93,8 @@ export async function makeNoisePack(parent: string, options: NoisePackOptions): 
 }
 
 export class TestRepository {
-  readonly workspace: Workspace;
+  /** Opened again by whoever changes its settings. */
+  workspace: Workspace;
   readonly means: Means;
   readonly #scratch: string;
 
