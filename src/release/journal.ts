@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import type { EpochMs } from "../lib/brand.ts";
-import { Fault } from "../lib/fault.ts";
+import { codeOf, Fault, messageOf } from "../lib/fault.ts";
 import { DesiredState } from "./desired.ts";
 import { ShadowStats } from "./report.ts";
 import { PackName, UpdateStateName } from "./state.ts";
@@ -28,6 +28,11 @@ export const UpdateError = z.strictObject({
   message: z.string().max(500),
 });
 export type UpdateError = z.infer<typeof UpdateError>;
+
+/** Anything that was thrown, as the journal and the reports say it. */
+export function updateErrorOf(thrown: unknown): UpdateError {
+  return { code: codeOf(thrown).slice(0, 64), message: messageOf(thrown).slice(0, 500) };
+}
 
 /** States in which something is under way that a failure ends. */
 export const IN_FLIGHT = [

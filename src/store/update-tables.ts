@@ -117,7 +117,8 @@ export class UpdateTables implements UpdateJournal {
     const before = this.entry();
     this.#connection.run(
       "INSERT INTO update_journal (one, entry) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET entry = excluded.entry",
-      JSON.stringify(entry),
+      // What could not be read again is not written.
+      JSON.stringify(JournalEntry.parse(entry)),
     );
     if (before.state === entry.state) return;
     const pack = entry.candidate ?? entry.active;

@@ -77,6 +77,17 @@ export class Packs {
     return isWhole ? { directory, pack, sha256: name.sha256 } : undefined;
   }
 
+  /** {@link read} without holding up the event loop: while doors are served. */
+  async load(name: PackName | undefined): Promise<PackOnDisk | undefined> {
+    if (name === undefined || name.sha256 === this.factory.sha256) return this.factory;
+    if (!(await this.isStaged(name.sha256))) return undefined;
+    const directory = this.#at(name.sha256);
+    const bytes = manifestNow(directory);
+    return bytes === undefined
+      ? undefined
+      : { directory, pack: packOf(bytes), sha256: name.sha256 };
+  }
+
   /** Begins to fetch a pack, or goes on: its manifest is kept, so that the rest can follow without it. */
   async begin(manifest: Uint8Array): Promise<void> {
     const sha256 = sha256Of(manifest);
