@@ -11,7 +11,8 @@ import { migrate } from "./migrations.ts";
 
 export type Row = Record<string, SQLOutputValue>;
 
-const PAGE_CACHE_KIB = 8 * 1024;
+/** Fills as the store grows, and then stays; the kernel keeps the file's pages anyway. */
+const PAGE_CACHE_KIB = 2 * 1024;
 /** The log file shrinks to this after a checkpoint that emptied it. */
 const WAL_KEPT_BYTES = 4 * 1024 * 1024;
 

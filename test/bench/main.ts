@@ -87,7 +87,12 @@ async function runAll(): Promise<void> {
 
 /** @returns undefined when it failed; it has said why */
 async function inChild(name: string): Promise<BenchResult | undefined> {
-  const child = fork(import.meta.filename, ["--child", ...(values.quick ? ["--quick"] : []), name]);
+  const child = fork(
+    import.meta.filename,
+    ["--child", ...(values.quick ? ["--quick"] : []), name],
+    // As JSON an infinite error would arrive as nothing.
+    { serialization: "advanced" },
+  );
   let result: BenchResult | undefined;
   child.on("message", (message) => {
     result = message as BenchResult;

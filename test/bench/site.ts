@@ -9,9 +9,12 @@ import { portrait } from "./pictures.ts";
 
 export const PERSON = "astronaut";
 
-/** As `scripts/ostiary` starts it: modules are compiled once per machine, the nursery is small. */
+/** As `scripts/ostiary` starts it: modules are compiled once per machine, the nursery is small, blocks are freed. */
 export const LAUNCHED = {
   NODE_COMPILE_CACHE: join(tmpdir(), "ostiary-bench-compiled"),
+  MALLOC_ARENA_MAX: "2",
+  MALLOC_MMAP_THRESHOLD_: String(128 * 1024),
+  MALLOC_TRIM_THRESHOLD_: String(1024 * 1024),
   NODE_OPTIONS: "--max-semi-space-size=4",
 };
 

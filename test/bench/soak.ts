@@ -1,14 +1,22 @@
 /** Two cameras for minutes, people coming and going, somebody enrolled and erased all the time: does anything grow? */
 
+import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { MIDDLE, stillOf, THREE_PEOPLE, visitClip as walkClip } from "../support/people.ts";
 import { GROUP, type Site, startSite } from "../support/site.ts";
 import { monotonicNow } from "../support/tap.ts";
 import { type Bench, type BenchResult, type Cell, digits } from "./bench.ts";
+import { type Parts, partsOf, reportsOf } from "./mappings.ts";
 import { visitClip } from "./pictures.ts";
 import { enrolPerson, LAUNCHED, pause, processesOf, type Usage, usageOf } from "./site.ts";
 import { floorsOf, median, percentile, type Slope, slopeOf } from "./stats.ts";
 
 const MINUTES = Number(process.env["OSTIARY_SOAK_MINUTES"] ?? 10);
+/** Every sample as a line of JSON. */
+const SAMPLES_FILE = process.env["OSTIARY_SOAK_SAMPLES"];
+/** More variables for the daemon, as JSON: to compare settings. */
+const ENVIRONMENT = JSON.parse(process.env["OSTIARY_SOAK_ENV"] ?? "{}") as Record<string, string>;
 const SAMPLE_MS = 2000;
 const CHURN_MS = 5000;
 /** Caches fill and the heaps find their size: so long, but at most half of a short soak. */
@@ -17,8 +25,16 @@ const WARM_UP_MINUTES = 10;
 const FLOOR_MS = 120_000;
 const SLOPE_MAX_MB_PER_HOUR = 1;
 
-interface Sample extends Usage {
+/** Main's own threads, as they say; absent for the others. */
+interface OwnWords {
+  readonly mainHeapMb: number;
+  readonly mainHeapUsedMb: number;
+  readonly threadHeapsMb: number;
+  readonly externalMb: number;
+}
+interface Sample extends Usage, Partial<OwnWords> {
   readonly atMs: number;
+  readonly parts: Parts;
 }
 interface Watched {
   readonly name: string;
@@ -35,14 +51,25 @@ export const bench: Bench = async ({ quick, say }) => {
   const minutes = quick ? 0.5 : MINUTES;
   const front = await visitClip({ from: 2, until: 6, seconds: 10 });
   const side = await walkClip(THREE_PEOPLE);
-  await using site = await startSite({
-    env: LAUNCHED,
-    cameras: [
-      { id: "front", clip: front },
-      { id: "side", clip: side },
-    ],
-    config: { decision: { coolDownMs: 1000 } },
-  });
+  const reports = mkdtempSync(join(tmpdir(), "ostiary-soak-"));
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => rmSync(reports, { recursive: true, force: true }));
+  const preload = new URL("./self-report.ts", import.meta.url);
+  const site = stack.use(
+    await startSite({
+      env: {
+        ...LAUNCHED,
+        ...ENVIRONMENT,
+        NODE_OPTIONS: `${LAUNCHED.NODE_OPTIONS} --import=${preload.href}`,
+        OSTIARY_BENCH_REPORTS: reports,
+      },
+      cameras: [
+        { id: "front", clip: front },
+        { id: "side", clip: side },
+      ],
+      config: { decision: { coolDownMs: 1000 } },
+    }),
+  );
   await enrolPerson(site);
   const stop = new AbortController();
   const churn: Churn = { enrolled: 0, erased: 0, failed: 0, answersMs: [] };
@@ -58,9 +85,13 @@ export const bench: Bench = async ({ quick, say }) => {
   while (monotonicNow() < until) {
     await pause(SAMPLE_MS);
     const atMs = monotonicNow() - began;
-    for (const { pid, samples } of watched) {
+    for (const { name, pid, samples } of watched) {
       const usage = usageOf(pid);
-      if (usage !== undefined) samples.push({ ...usage, atMs });
+      if (usage === undefined) continue;
+      const sample = { ...usage, ...ownWordsOf(reports, pid), parts: partsOf(pid), atMs };
+      samples.push(sample);
+      if (SAMPLES_FILE !== undefined)
+        appendFileSync(SAMPLES_FILE, `${JSON.stringify({ name, ...sample })}\n`);
     }
     if (Math.floor(atMs / 60_000) > told) {
       told = Math.floor(atMs / 60_000);
@@ -71,6 +102,19 @@ export const bench: Bench = async ({ quick, say }) => {
   await churning;
   return resultOf(site, watched, churn, minutes, await site.status());
 };
+
+function ownWordsOf(directory: string, pid: number): OwnWords | undefined {
+  const reports = reportsOf(directory, pid);
+  const main = reports.find(({ threadId }) => threadId === 0);
+  if (main === undefined) return undefined;
+  const threads = reports.filter((report) => report !== main);
+  return {
+    mainHeapMb: main.resident / 1e6,
+    mainHeapUsedMb: main.used / 1e6,
+    threadHeapsMb: threads.reduce((sum, { resident }) => sum + resident, 0) / 1e6,
+    externalMb: main.external / 1e6,
+  };
+}
 
 /** Enrols one of the people at the side camera, and erases them again: galleries change under running searches. */
 async function churnOf(site: Site, churn: Churn, signal: AbortSignal): Promise<void> {
