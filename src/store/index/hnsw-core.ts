@@ -18,6 +18,8 @@ export class HnswCore {
   readonly #efSearch: number;
   readonly #live = new Set<number>();
   readonly #used = new Set<number>();
+  /** The addon takes nothing but plain arrays. */
+  readonly #query: number[];
   #capacity: number;
   #ef = 0;
 
@@ -25,6 +27,7 @@ export class HnswCore {
     this.#table = table;
     this.#efSearch = efSearch;
     this.#capacity = Math.max(1, capacity);
+    this.#query = new Array<number>(table.dimension).fill(0);
     this.#index = new hnswlib.HierarchicalNSW("ip", table.dimension);
     this.#index.initIndex(this.#capacity, m, efConstruction, LEVEL_SEED);
   }
@@ -55,7 +58,9 @@ export class HnswCore {
     const asked = Math.min(k, this.#live.size);
     if (asked === 0) return [];
     this.#setEf(Math.max(64, 4 * k, this.#efSearch));
-    const { neighbors, distances } = this.#index.searchKnn(Array.from(vector), asked);
+    const query = this.#query;
+    for (let index = 0; index < query.length; index += 1) query[index] = vector[index] as number;
+    const { neighbors, distances } = this.#index.searchKnn(query, asked);
     return neighbors.map((slot, index) => ({ slot, cosine: 1 - (distances[index] ?? Number.NaN) }));
   }
 

@@ -13,7 +13,7 @@ import type { Clock } from "../../lib/clock.ts";
 import { codeOf, Fault } from "../../lib/fault.ts";
 import type { Log } from "../../lib/log.ts";
 import { isUnit } from "../../lib/vector.ts";
-import { ask } from "./ask.ts";
+import { Asker } from "./ask.ts";
 import { fillGeneration, startGeneration } from "./generation.ts";
 import type { GalleryStats, LiveGalleryDeps, LiveGalleryOptions } from "./live-gallery-types.ts";
 import { RecallEstimate } from "./recall.ts";
@@ -43,6 +43,7 @@ export class LiveGallery implements Gallery, AsyncDisposable {
   readonly #table: VectorTable;
   readonly #book = new SlotBook();
   readonly #stop = new AbortController();
+  readonly #asker: Asker;
   readonly #exactBelow: number;
   #unsubscribe: () => void = () => undefined;
   #exact: ThreadIndex | undefined;
@@ -75,6 +76,7 @@ export class LiveGallery implements Gallery, AsyncDisposable {
     this.#clock = clock;
     this.#log = log;
     this.#table = VectorTable.create(options.dimension);
+    this.#asker = new Asker({ clock, log }, this.#stop.signal);
   }
 
   /** Loads every template of the space and serves, exactly, when it resolves. Hears of changes meanwhile. */
@@ -112,7 +114,7 @@ export class LiveGallery implements Gallery, AsyncDisposable {
     if (this.#isInline()) return this.#scored(this.#scan(vector, k), vector, k);
     const index = this.#serving ?? this.#exact;
     const changes = this.#changes;
-    const proposed = await this.#ask(index, vector, k);
+    const proposed = await this.#asker.ask(index, vector, k);
     const found = proposed === undefined ? [] : this.#scored(proposed, vector, k);
     // Silence, or fewer than there are: the calling thread looks for itself.
     if (found.length < Math.min(k, this.templateCount)) {
@@ -272,20 +274,12 @@ export class LiveGallery implements Gallery, AsyncDisposable {
     return candidates.sort((a, b) => b.cosine - a.cosine).slice(0, k);
   }
 
-  #ask(
-    index: ThreadIndex | undefined,
-    vector: Float32Array,
-    k: number,
-  ): Promise<readonly number[] | undefined> {
-    return ask(index, vector, k, { clock: this.#clock, log: this.#log });
-  }
-
   async #sample(vector: Float32Array, found: readonly Candidate[], changes: number): Promise<void> {
     this.#searches += 1;
     if (this.#sampling || this.#searches % (this.#options.sampleEvery ?? 32) !== 0) return;
     this.#sampling = true;
     const served = this.#serving;
-    const exact = await this.#ask(this.#exact, vector, 1);
+    const exact = await this.#asker.ask(this.#exact, vector, 1);
     this.#sampling = false;
     const best = exact?.[0];
     // A gallery that changed in between is no ground to compare on.
