@@ -16,7 +16,7 @@ import type { IncomingCommand, ReplyTarget } from "./command.ts";
 import { CommandQueue } from "./command-queue.ts";
 import { DecisionQueue } from "./decision-queue.ts";
 import { endpointOf } from "./dial.ts";
-import type { Signer } from "./envelope.ts";
+import { type Signer, seal } from "./envelope.ts";
 import { EventPump, type ReplayStart } from "./event-pump.ts";
 import { addressOf, isPlaintextAbroad, type MqttOptions } from "./options.ts";
 import type { EventOutbox } from "./outbox-port.ts";
@@ -45,6 +45,8 @@ export interface MqttLinkDeps {
   /** The device key: signs decisions and events. */
   readonly signer: Signer;
   readonly outbox: EventOutbox;
+  /** Called with every `update/desired`, as it came; without it the topic is not subscribed. Must not throw. */
+  readonly onDesired?: ((text: string) => void) | undefined;
 }
 
 export interface Connection {
@@ -143,6 +145,12 @@ export class MqttLink implements AsyncDisposable {
   setRetained(topic: RetainedTopic, value: Readonly<Record<string, unknown>>): void {
     if (this.#retained.set(this.#topics.retained(topic), { schema: 1, ...value }))
       this.#outgoing.wake();
+  }
+
+  /** The same, signed by the device key. @param payload JSON text */
+  setRetainedSigned(topic: RetainedTopic, payload: string): void {
+    const envelope = seal(payload, this.#deps.signer);
+    if (this.#retained.set(this.#topics.retained(topic), envelope)) this.#outgoing.wake();
   }
 
   /** Best effort, QoS 0: dropped while offline. */
@@ -250,6 +258,9 @@ export class MqttLink implements AsyncDisposable {
     try {
       // Subscribed before anybody is told that we are online.
       await session.subscribe([this.#topics.commands, this.#topics.state], false);
+      // Retained: who was away hears it at every connection, and judges it by its number.
+      if (this.#deps.onDesired !== undefined)
+        await session.subscribe([this.#topics.updateDesired], true);
     } catch (thrown) {
       session.reset();
       throw thrown;
@@ -322,6 +333,7 @@ export class MqttLink implements AsyncDisposable {
     const received = receive(packet, this.#topics, this.#deps.clock.epochMs());
     if (received.kind === "command") this.#takeOver(received.command);
     else if (received.kind === "state") this.#stateWatch.heard(received.text);
+    else if (received.kind === "desired") this.#deps.onDesired?.(received.text);
     else this.#messagesIgnored += 1;
   }
 

@@ -64,6 +64,7 @@ export function startLink(
   url: string,
   options: Record<string, unknown> = {},
   bootId = "boot-1",
+  onDesired?: (text: string) => void,
 ): Rig {
   const parsed = MqttOptions.parse({
     url,
@@ -82,6 +83,7 @@ export function startLink(
     bootId,
     signer,
     outbox,
+    onDesired,
   });
   const stop = new AbortController();
   const running = link.run(stop.signal);
