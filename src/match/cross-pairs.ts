@@ -1,14 +1,19 @@
 /** Every person of a set against every other one: the scores that a calibration is made of. */
 import type { Calibration } from "../embedding/calibration.ts";
-import { cosineOf } from "../lib/vector.ts";
+import { cosineOf, normalised } from "../lib/vector.ts";
 import { calibrationOf, RULE_OF, ScoreHistogram } from "./score-table.ts";
 
 /** Side of a {@link Portrait.thumbnail}, px. */
 export const THUMBNAIL_PX = 28;
-/** Below this no two pictures are looked at more closely, whatever the embedder. */
-const SUSPECT_COSINE = 0.6;
-/** Mean difference in grey levels below which two thumbnails are one photograph. */
-const SAME_PHOTOGRAPH = 10;
+/** Half a side of the square whose mean a pixel loses: what is left is detail, not light. */
+const BLUR_PX = 2;
+/** Pixels of the thumbnail's rim that count for nothing: borders differ between copies. */
+const RIM_PX = 3;
+/**
+ * Correlation of details from which two pictures are one photograph. Of 7 million pairs of FairFace val none
+ * of two people reaches 0.86.
+ */
+const SAME_PHOTOGRAPH = 0.9;
 
 /** One picture of one person. */
 export interface Portrait {
@@ -38,16 +43,17 @@ export function crossScores(
   for (const group of people.flatMap(({ groups }) => groups)) {
     if (!byGroup.has(group)) byGroup.set(group, new ScoreHistogram());
   }
+  const details = people.map(({ thumbnail }) => detailOf(thumbnail));
   let nearDuplicates = 0;
   for (const [index, person] of people.entries()) {
     for (let next = index + 1; next < people.length; next += 1) {
       const other = people[next] as Portrait;
       if (other.set !== person.set) continue;
-      const score = cosineOf(person.vector, other.vector);
-      if (score > SUSPECT_COSINE && isSamePhotograph(person.thumbnail, other.thumbnail)) {
+      if (isSamePhotograph(details[index] as Float32Array, details[next] as Float32Array)) {
         nearDuplicates += 1;
         continue;
       }
+      const score = cosineOf(person.vector, other.vector);
       impostor.add(score);
       for (const group of person.groups)
         if (other.groups.includes(group)) byGroup.get(group)?.add(score);
@@ -58,12 +64,27 @@ export function crossScores(
 }
 
 /** By the pixels alone: a score cannot tell a copy from the false match that is to be counted. */
-export function isSamePhotograph(a: Uint8Array, b: Uint8Array): boolean {
-  const most = SAME_PHOTOGRAPH * a.length;
-  let sum = 0;
-  for (let pixel = 0; pixel < a.length && sum < most; pixel += 1)
-    sum += Math.abs((a[pixel] as number) - (b[pixel] as number));
-  return a.length > 0 && sum < most;
+export function isSamePhotograph(a: Float32Array, b: Float32Array): boolean {
+  return cosineOf(a, b) >= SAME_PHOTOGRAPH;
+}
+
+/** A thumbnail less its slow changes, at length 1; all zero where there is no detail. */
+export function detailOf(thumbnail: Uint8Array): Float32Array {
+  const side = THUMBNAIL_PX - 2 * RIM_PX;
+  const detail = new Float32Array(side * side);
+  for (let y = 0; y < side; y += 1) {
+    for (let x = 0; x < side; x += 1) {
+      const [row, column] = [y + RIM_PX, x + RIM_PX];
+      let sum = 0;
+      for (let dy = -BLUR_PX; dy <= BLUR_PX; dy += 1)
+        for (let dx = -BLUR_PX; dx <= BLUR_PX; dx += 1)
+          sum += thumbnail[(row + dy) * THUMBNAIL_PX + column + dx] as number;
+      const own = thumbnail[row * THUMBNAIL_PX + column] as number;
+      detail[y * side + x] = own - sum / (2 * BLUR_PX + 1) ** 2;
+    }
+  }
+  const mean = detail.reduce((total, value) => total + value, 0) / detail.length;
+  return normalised(detail.map((value) => value - mean)) ?? new Float32Array(side * side);
 }
 
 /**

@@ -8,6 +8,7 @@ from facetrain.export.calibrate import (
     CrossPairs,
     calibration_report,
     cross_scores,
+    details,
     is_same_photograph,
     thumbnails,
 )
@@ -91,9 +92,18 @@ def test_two_copies_of_a_photograph_are_left_out_and_counted() -> None:
     assert found.near_duplicates == 1
     assert found.impostor.total == 5
     assert found.impostor.share_from(0.9999) == 1 / 5
-    levels = np.full((1, 784), 100, dtype=np.uint8)
-    assert is_same_photograph(levels, levels + 9).all()
-    assert not is_same_photograph(levels, levels + 10).any()
+
+
+def test_a_copy_is_known_in_other_light_and_encoded_again() -> None:
+    thumb_NP = unlike_thumbs(2)
+    slope = np.tile(2 * np.arange(28), 28)
+    brighter = thumb_NP[:1] * 0.7 + slope
+    again = np.clip(thumb_NP[:1] + np.random.default_rng(4).integers(-9, 10, (1, 784)), 0, 255)
+    first = details(thumb_NP[:1])
+    assert is_same_photograph(first, details(np.concatenate([brighter, again]))).all()
+    assert not is_same_photograph(first, details(thumb_NP[1:])).any()
+    flat = details(np.full((1, 784), 100, dtype=np.uint8))
+    assert not is_same_photograph(flat, flat).any()
 
 
 def test_thumbnails_are_grey() -> None:
