@@ -1,11 +1,13 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from facetrain import cli
 from facetrain.cli import COMMANDS, main
+from facetrain.command import Command
 
 SRC = Path(__file__).parent.parent / "src"
 
@@ -59,3 +61,17 @@ def test_commands_are_imported_when_known(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(cli.importlib, "import_module", asked.append)
     main(["--help"])
     assert asked == []
+
+
+def test_torchs_own_errors_are_no_mistake_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def run(arguments: object) -> None:
+        torch.optim.SGD([], lr=0.1)
+
+    broken = Command(configure=lambda parser: None, run=run)
+    monkeypatch.setattr(
+        cli.importlib, "import_module", lambda _: SimpleNamespace(COMMANDS={"keep": broken})
+    )
+    with pytest.raises(ValueError, match="empty parameter list"):
+        main(["keep"])

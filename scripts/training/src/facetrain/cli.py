@@ -5,6 +5,7 @@ import importlib
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 
 from facetrain.command import Command
@@ -66,10 +67,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command.run(parsed) or 0
     except ValueError as error:
+        if _raised_by(error) == "torch":
+            # Nothing that a user could change is named in it: a fault of this package, shown whole.
+            raise
         sys.stderr.write(f"facetrain {name}: {error}\n")
         return USER_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _raised_by(error: BaseException) -> str:
+    """The package whose code raised an error."""
+    *_, last = traceback.walk_tb(error.__traceback__)
+    return str(last[0].f_globals.get("__name__", "")).partition(".")[0]
 
 
 def _overview(given: list[str]) -> int:
