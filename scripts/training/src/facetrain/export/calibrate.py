@@ -1,9 +1,9 @@
 """How alike different people are to a model: all cross pairs of a set, by group, as a score table.
 
 The set is one of identities, or one picture per person (label −1, or pseudo-identities).
-Where two pictures of "different people" are the same photograph (what is left of the aligned crops,
-grey, 28×28, without slow changes of light, correlates from 0.9 on) the pair is left out and counted:
-the rule of `src/match/cross-pairs.ts`.
+Where two pictures of "different people" are the same photograph (what is left of the aligned
+crops, grey, 28×28, without slow changes of light, correlates from 0.9 on) the pair is left out and
+counted: the rule of `src/match/cross-pairs.ts`.
 """
 
 # N pictures, D embedding, G groups.
