@@ -18,14 +18,15 @@ const LIVE = [
   "control.snapshot",
   "telemetry.level",
 ] as const;
-const SPLIT: readonly (keyof Config)[] = ["control", "telemetry"];
+const SPLIT = ["control", "telemetry"] as const;
 
 export function diffConfig(before: Config, after: Config): ConfigDiff {
   const changed: string[] = [];
   for (const key of new Set([...Object.keys(before), ...Object.keys(after)]) as Set<keyof Config>) {
     if (isDeepStrictEqual(before[key], after[key])) continue;
-    if (SPLIT.includes(key)) changed.push(...changedBelow(key, before[key], after[key]));
-    else changed.push(key);
+    const split = SPLIT.find((each) => each === key);
+    if (split === undefined) changed.push(key);
+    else changed.push(...changedBelow(split, before[split], after[split]));
   }
   const isLive = (key: string): boolean => LIVE.some((each) => each === key);
   return { live: changed.filter(isLive), restart: changed.filter((key) => !isLive(key)) };

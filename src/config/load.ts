@@ -37,7 +37,7 @@ export async function loadConfig(file: string, options: LoadOptions = {}): Promi
   const parsed = parseConfig(text, file);
   const cameras = await withUrls(parsed.cameras, file, options);
   const at = (path: string): string => absolute(path, file);
-  const { paths, mqtt } = parsed;
+  const { paths, mqtt, update } = parsed;
   return {
     ...parsed,
     cameras,
@@ -48,12 +48,30 @@ export async function loadConfig(file: string, options: LoadOptions = {}): Promi
       ...(mqtt.certFile === undefined ? {} : { certFile: at(mqtt.certFile) }),
       ...(mqtt.keyFile === undefined ? {} : { keyFile: at(mqtt.keyFile) }),
     },
+    ...(update === undefined ? {} : { update: updateAt(update, at) }),
     paths: {
       state: at(paths.state),
       runtime: at(paths.runtime),
       ...(paths.pack === undefined ? {} : { pack: at(paths.pack) }),
       deviceKey: at(paths.deviceKey),
     },
+  };
+}
+
+function updateAt(
+  update: NonNullable<FileConfig["update"]>,
+  at: (path: string) => string,
+): NonNullable<FileConfig["update"]> {
+  const { repository, trust } = update;
+  const { caFile, authorizationFile } = repository;
+  return {
+    ...update,
+    repository: {
+      ...repository,
+      ...(caFile === undefined ? {} : { caFile: at(caFile) }),
+      ...(authorizationFile === undefined ? {} : { authorizationFile: at(authorizationFile) }),
+    },
+    trust: { root: at(trust.root), director: at(trust.director) },
   };
 }
 

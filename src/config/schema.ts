@@ -8,6 +8,7 @@ import { MatchOptions } from "../match/options.ts";
 import { MqttOptions } from "../mqtt/options.ts";
 import { VisionOptions } from "../observation/messages.ts";
 import { StoreLimits } from "../store/limits.ts";
+import { UpdateOptions } from "../update/options.ts";
 import { ControlOptions } from "./control-options.ts";
 
 const path = z
@@ -48,6 +49,9 @@ const sections = {
   }),
   enrolment: EnrolmentOptions.prefault({}).meta({ description: "what makes a good template" }),
   store: StoreLimits.prefault({}).meta({ description: "bounds of the store of record" }),
+  update: UpdateOptions.optional().meta({
+    description: "model packs over the air; without this section there are none",
+  }),
   paths: z
     .strictObject({
       state: path
@@ -56,9 +60,10 @@ const sections = {
       runtime: path
         .default("/run/ostiary")
         .meta({ description: "control.sock lives here; not kept over a restart" }),
-      pack: path
-        .optional()
-        .meta({ description: "directory of the model pack; the bundled one when absent" }),
+      pack: path.optional().meta({
+        description:
+          "directory of the model pack; the bundled one when absent. With `update` it serves until the first update, and when nothing else can",
+      }),
       deviceKey: path.default("credential:device-key").meta({
         description:
           "file of the key that wraps every other; `credential:NAME` reads a systemd credential",
@@ -195,6 +200,8 @@ export function warningsOf(config: Config): readonly string[] {
     warnings.push("insecure.demoOnlyPack: a pack that is marked demoOnly may open doors");
   if (config.mqtt.insecurePlaintext)
     warnings.push("mqtt.insecurePlaintext: MQTT may leave this machine in clear");
+  if (config.update?.repository.insecureHttp === true)
+    warnings.push("update.repository.insecureHttp: releases may be fetched without TLS");
   if (config.control.snapshot.enabled)
     warnings.push("control.snapshot.enabled: pictures of people leave the device on demand");
   if (config.control.keys.length === 0)

@@ -151,6 +151,21 @@ test("an unreadable or huge file is a fault of its own", async () => {
   await assert.rejects(loadConfig(join(dir.path, "huge.yaml")), { code: "config_invalid" });
 });
 
+test("without an update section there are no updates; with one its paths start at the file's folder", async () => {
+  assert.equal(parseConfig(MINIMAL, "x.yaml").update, undefined);
+  const update =
+    "update: { repository: { url: 'https://releases.example/', caFile: ca.pem }, trust: { root: /keys/root.json } }\n";
+  await using at = await folder({ "ostiary.yaml": MINIMAL + update });
+  const loaded = (await loadConfig(join(at.path, "ostiary.yaml"))).update;
+  assert.equal(loaded?.repository.caFile, join(at.path, "ca.pem"));
+  assert.deepEqual(loaded?.trust, {
+    root: "/keys/root.json",
+    director: join(at.path, "trust/director.pub"),
+  });
+  const plain = `${MINIMAL}update: { repository: { url: "http://releases.example/" } }\n`;
+  assert.match(problemsOf(plain).join("\n"), /^update\.repository\.url: .*https/m);
+});
+
 test("what gives a protection up is warned of", async () => {
   await using dir = await folder({
     "ostiary.yaml": `${MINIMAL}insecure: { generatedDeviceKey: true }\ncontrol: { snapshot: { enabled: true } }`,
