@@ -22,8 +22,8 @@ def build_schedule(options: ScheduleOptions, steps_per_epoch: int, total_steps: 
     warmup_steps = round(options.warmup_epochs * steps_per_epoch)
     if warmup_steps >= total_steps:
         raise ValueError(
-            f"schedule.warmup_epochs is {options.warmup_epochs:g}, {warmup_steps} steps of a run of "
-            f"{total_steps}; it must lie in [0, {total_steps / steps_per_epoch:g}) epochs"
+            f"schedule.warmup_epochs is {options.warmup_epochs:g}, {warmup_steps} steps of a run "
+            f"of {total_steps}; it must lie in [0, {total_steps / steps_per_epoch:g}) epochs"
         )
     match options.kind:
         case "constant":
