@@ -116,9 +116,10 @@ export async function rollBack(all: Rollouts, packId: PackId, days: number): Pro
   const state = await readState(workspace);
   const begun = state.job?.rings ?? [];
   const now = means.now();
-  const job = {
-    ...newJob("rollback", pack, days, now),
-    allowRollbackTo: pack.releaseCounter,
+  const fresh = newJob("rollback", pack, days, now);
+  const job: Job = {
+    ...fresh,
+    wanted: { ...fresh.wanted, allowRollbackTo: pack.releaseCounter },
     rings:
       begun.length === 0
         ? fleet.rings.map(({ name }) => ({ name, at: new Date(now).toISOString() }))

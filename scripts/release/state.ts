@@ -92,7 +92,9 @@ export async function readState(workspace: Workspace): Promise<State> {
 }
 
 export async function writeState(workspace: Workspace, state: State): Promise<void> {
-  await writeDurably(workspace.at("state.json"), `${JSON.stringify(state, null, 1)}\n`);
+  // What could not be read again is not written.
+  const text = JSON.stringify(State.parse(state), null, 1);
+  await writeDurably(workspace.at("state.json"), `${text}\n`);
 }
 
 function parseJson(text: string): unknown {
