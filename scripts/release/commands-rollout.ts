@@ -101,10 +101,10 @@ function toldText({ job, rings, wished, sent, refused }: Told): string {
   const lines = [
     `${kind} ${wanted.jobId}: ${wanted.pack.id} (counter ${wanted.pack.releaseCounter}), ${state}${reason === undefined ? "" : `: ${reason}`}`,
     tableOf(
-      ["ring", "devices", "committed", "failed", "under way", "silent"],
+      ["ring", "devices", "committed", "failed", "under way", "waiting"],
       rings.map((ring) => [
         ring.ring,
-        ...[ring.devices, ring.committed, ring.failed, ring.begun, ring.silent].map(String),
+        ...[ring.devices, ring.committed, ring.failed, ring.begun, ring.waiting].map(String),
       ]),
     ).trimEnd(),
     ...(wished.length === 0

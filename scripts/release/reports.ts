@@ -29,10 +29,11 @@ export function judgeReport(
   if (!isSigned) return { kind: "refused", code: "bad_signature" };
   const report = UpdateReport.safeParse(parseJson(envelope.data.payload));
   if (!report.success) return { kind: "refused", code: "malformed" };
-  const { seq, at, state, jobId, active, shadow, error } = report.data;
+  const { seq, at, state, jobId, active, candidate, shadow, error } = report.data;
   if (report.data.device !== device.address) return { kind: "refused", code: "misaddressed" };
   if (before !== undefined && seq < before.seq) return { kind: "refused", code: "replayed" };
-  const wasCommitted = before?.jobId === jobId ? before?.committedAt : undefined;
+  const isSame = before?.jobId === jobId && before?.active.sha256 === active.sha256;
+  const wasCommitted = isSame ? before?.committedAt : undefined;
   const committedAt = state === "committed" ? (wasCommitted ?? at) : wasCommitted;
   return {
     kind: "heard",
@@ -42,6 +43,7 @@ export function judgeReport(
       state,
       active,
       ...(jobId === undefined ? {} : { jobId }),
+      ...(candidate === undefined ? {} : { candidate: candidate.sha256 }),
       ...(shadow === undefined ? {} : { shadow }),
       ...(error === undefined ? {} : { error: error.code }),
       ...(committedAt === undefined ? {} : { committedAt }),

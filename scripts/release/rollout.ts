@@ -1,7 +1,7 @@
 /** When a ring was good, and when a rollout is stopped: a function of what devices have proved. */
 import type { UpdateStateName } from "../../src/release/state.ts";
 import type { Ring } from "./fleet.ts";
-import type { Heard } from "./state.ts";
+import type { Heard, Wanted } from "./state.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -12,8 +12,8 @@ export interface RingCount {
   readonly failed: number;
   /** Under way. */
   readonly begun: number;
-  /** Nothing of this rollout was heard of them. */
-  readonly silent: number;
+  /** They have not begun, or nothing was heard of them. */
+  readonly waiting: number;
 }
 
 export type RingVerdict =
@@ -23,55 +23,61 @@ export type RingVerdict =
 
 const FAILED: ReadonlySet<UpdateStateName> = new Set(["failed", "rolled-back"]);
 
-/** Of this rollout only: what a device says of another one counts as silence. */
-export function isOf(jobId: string, heard: Heard | undefined): heard is Heard {
-  return heard !== undefined && heard.jobId === jobId;
-}
+export type Stage = "waiting" | "begun" | "committed" | "failed";
 
-/** A device that the previous wish still reaches in time. */
-export function hasBegun(jobId: string, heard: Heard | undefined): boolean {
-  return isOf(jobId, heard) && heard.state !== "idle" && heard.state !== "checked";
+type Rollout = Pick<Wanted, "jobId" | "pack">;
+
+/**
+ * How far a device is with this rollout. A device at rest that names this rollout only as one that it
+ * refuses speaks of the update before: the pack decides what its state is about.
+ */
+export function stageOf({ jobId, pack }: Rollout, heard: Heard | undefined): Stage {
+  if (heard === undefined || heard.jobId !== jobId) return "waiting";
+  const { state } = heard;
+  if (state === "committed") return heard.active.sha256 === pack.sha256 ? "committed" : "waiting";
+  if (heard.candidate !== pack.sha256 || state === "idle" || state === "checked") return "waiting";
+  return FAILED.has(state) ? "failed" : "begun";
 }
 
 export function countRing(
   ring: string,
-  jobId: string,
+  rollout: Rollout,
   devices: readonly (Heard | undefined)[],
 ): RingCount {
-  const heard = devices.filter((device) => isOf(jobId, device)) as readonly Heard[];
-  const committed = heard.filter(({ state }) => state === "committed").length;
-  const failed = heard.filter(({ state }) => FAILED.has(state)).length;
-  const begun = heard.filter((device) => hasBegun(jobId, device)).length - committed - failed;
+  const stages = devices.map((device) => stageOf(rollout, device));
+  const count = (stage: Stage): number => stages.filter((each) => each === stage).length;
   return {
     ring,
     devices: devices.length,
-    committed,
-    failed,
-    begun,
-    silent: devices.length - committed - failed - begun,
+    committed: count("committed"),
+    failed: count("failed"),
+    begun: count("begun"),
+    waiting: count("waiting"),
   };
 }
 
 /** @param devices of that ring, as heard last */
 export function judgeRing(
   ring: Ring,
-  jobId: string,
+  rollout: Rollout,
   devices: readonly (Heard | undefined)[],
   nowMs: number,
 ): RingVerdict {
-  const counted = countRing(ring.name, jobId, devices);
+  const counted = countRing(ring.name, rollout, devices);
   const of = (number: number): string => `${number} of ${counted.devices}`;
   if (counted.devices === 0) return { kind: "good" };
+  const heardOf = (...stages: readonly Stage[]): readonly Heard[] =>
+    devices.filter(
+      (device) => device !== undefined && stages.includes(stageOf(rollout, device)),
+    ) as readonly Heard[];
   if (counted.failed / counted.devices > ring.failedMax) {
-    const codes = devices.flatMap((device) =>
-      isOf(jobId, device) && device.error !== undefined ? [device.error] : [],
-    );
+    const codes = new Set(heardOf("failed").flatMap(({ error }) => error ?? []));
     return {
       kind: "abort",
-      why: `${of(counted.failed)} devices of ring ${ring.name} failed (${[...new Set(codes)].join(", ") || "no code"}), ${percent(ring.failedMax)} are allowed`,
+      why: `${of(counted.failed)} devices of ring ${ring.name} failed (${[...codes].join(", ") || "no code"}), ${percent(ring.failedMax)} are allowed`,
     };
   }
-  const agreement = meanAgreement(jobId, devices);
+  const agreement = meanAgreement(heardOf("begun", "committed", "failed"));
   if (agreement !== undefined && agreement < ring.shadowAgreementMin) {
     return {
       kind: "abort",
@@ -83,28 +89,28 @@ export function judgeRing(
       kind: "wait",
       why: `${of(counted.committed)} devices of ring ${ring.name} have committed, ${percent(ring.committedMin)} are wanted`,
     };
+  return soaked(ring, heardOf("committed"), nowMs);
+}
+
+function soaked(ring: Ring, committed: readonly Heard[], nowMs: number): RingVerdict {
   const since = Math.max(
-    ...devices.flatMap((device) =>
-      isOf(jobId, device) && device.committedAt !== undefined
-        ? [Date.parse(device.committedAt)]
-        : [],
+    ...committed.map(({ committedAt }) =>
+      committedAt === undefined ? nowMs : Date.parse(committedAt),
     ),
   );
-  const hours = (nowMs - since) / HOUR_MS;
-  if (ring.committedMin > 0 && hours < ring.soakHours)
-    return {
-      kind: "wait",
-      why: `ring ${ring.name} has run it for ${hours.toFixed(1)} h, ${ring.soakHours} h are wanted`,
-    };
-  return { kind: "good" };
+  const hours = Math.max(0, nowMs - since) / HOUR_MS;
+  if (committed.length === 0 || hours >= ring.soakHours) return { kind: "good" };
+  return {
+    kind: "wait",
+    why: `ring ${ring.name} has run it for ${hours.toFixed(1)} h, ${ring.soakHours} h are wanted`,
+  };
 }
 
 /** The lower of face and identity agreement, over devices that compared something. */
-function meanAgreement(jobId: string, devices: readonly (Heard | undefined)[]): number | undefined {
-  const agreements = devices.flatMap((device) => {
-    if (!isOf(jobId, device) || device.shadow === undefined || device.shadow.frames === 0)
-      return [];
-    const { faceAgreement, identityAgreement, compared } = device.shadow;
+function meanAgreement(devices: readonly Heard[]): number | undefined {
+  const agreements = devices.flatMap(({ shadow }) => {
+    if (shadow === undefined || shadow.frames === 0) return [];
+    const { faceAgreement, identityAgreement, compared } = shadow;
     return [compared === 0 ? faceAgreement : Math.min(faceAgreement, identityAgreement)];
   });
   if (agreements.length === 0) return undefined;

@@ -8,7 +8,7 @@ import type { FleetDevice, FleetPlan, Ring } from "./fleet.ts";
 import { listedIn } from "./packs.ts";
 import { readPublished } from "./published.ts";
 import { judgeReport } from "./reports.ts";
-import { countRing, hasBegun, judgeRing, type RingCount } from "./rollout.ts";
+import { countRing, judgeRing, type RingCount, stageOf } from "./rollout.ts";
 import { type Job, readState, type State, type Wanted, writeState } from "./state.ts";
 import { deliver, openDirector, unwish, wish } from "./wishes.ts";
 import type { Means, Workspace } from "./workspace.ts";
@@ -76,7 +76,7 @@ export async function promote(all: Rollouts, signal: AbortSignal): Promise<Promo
   const refused = await hear(all, state, signal);
   const late = await wishNewcomers(all, state, job);
   const verdicts = job.rings.map(({ name }) =>
-    judgeRing(ringNamed(fleet, name), job.wanted.jobId, heardIn(fleet, state, name), means.now()),
+    judgeRing(ringNamed(fleet, name), job.wanted, heardIn(fleet, state, name), means.now()),
   );
   const abort = verdicts.find(({ kind }) => kind === "abort");
   // A way back is not stopped: it would lead forward again.
@@ -214,7 +214,7 @@ async function stop(all: Rollouts, state: State, reason: string): Promise<readon
   const waiting = fleet.devices.filter(
     ({ address }) =>
       state.told[address]?.wanted.jobId === job.wanted.jobId &&
-      !hasBegun(job.wanted.jobId, state.heard[address]),
+      stageOf(job.wanted, state.heard[address]) === "waiting",
   );
   if (waiting.length === 0) return [];
   const director = await openDirector(workspace, means);
@@ -261,9 +261,7 @@ async function told(
 }
 
 function countsOf(fleet: FleetPlan, state: State, job: Job): readonly RingCount[] {
-  return job.rings.map(({ name }) =>
-    countRing(name, job.wanted.jobId, heardIn(fleet, state, name)),
-  );
+  return job.rings.map(({ name }) => countRing(name, job.wanted, heardIn(fleet, state, name)));
 }
 
 function heardIn(fleet: FleetPlan, state: State, ring: string) {

@@ -40,9 +40,11 @@ const Heard = z.strictObject({
   state: UpdateStateName,
   jobId: z.string().optional(),
   active: PackName,
+  /** sha256 of the pack that the state is about. */
+  candidate: PackName.shape.sha256.optional(),
   shadow: ShadowStats.optional(),
   error: z.string().optional(),
-  /** First report that said committed, of that job. */
+  /** First report that said committed, of that job and with that pack. */
   committedAt: instant.optional(),
 });
 export type Heard = z.infer<typeof Heard>;

@@ -24,6 +24,7 @@ import { PackIdSchema } from "../../src/lib/id.ts";
 import { KeyRing, seal } from "../../src/mqtt/envelope.ts";
 import { DesiredState, judgeDesired } from "../../src/release/desired.ts";
 import type { UpdateReport } from "../../src/release/report.ts";
+import type { WantedPack } from "../../src/update/tuf/source.ts";
 import { newSigner } from "../mqtt/harness.ts";
 import { type Broker, startBroker } from "../support/broker.ts";
 import { makeNoisePack, PASSPHRASE, TestRepository } from "../support/release.ts";
@@ -36,6 +37,8 @@ const never = new AbortController().signal;
 class Voice {
   readonly address: string;
   readonly signer = newSigner();
+  /** What its reports are about. */
+  wanted: WantedPack | undefined;
   readonly #client: MqttClient;
   #seq = 0;
 
@@ -50,6 +53,8 @@ class Voice {
     more: Partial<UpdateReport> = {},
   ): Promise<void> {
     this.#seq += 1;
+    const old = { id: "old", sha256: "b".repeat(64), releaseCounter: 1, spaceId: "old.1" };
+    const candidate = { ...this.wanted, spaceId: "noise.1" };
     const report = {
       schema: 1,
       kind: "update",
@@ -57,7 +62,8 @@ class Voice {
       seq: this.#seq,
       at: new Date().toISOString(),
       state,
-      active: { id: "old", sha256: "b".repeat(64), releaseCounter: 1, spaceId: "old.1" },
+      active: state === "committed" ? candidate : old,
+      candidate,
       jobId,
       ...more,
     };
@@ -90,8 +96,9 @@ describe("a rollout", () => {
     await client.subscribeAsync("ostiary/v1/+/+/update/desired", { qos: 1 });
     made = await TestRepository.make(directory, { now: () => ms });
     await made.add({ id: "old", releaseCounter: 1 });
-    await made.release({ id: "new", releaseCounter: 2 });
+    const { wanted } = await made.release({ id: "new", releaseCounter: 2 });
     voices = ["one", "two", "three", "four"].map((id) => new Voice(`lab/${id}`, client));
+    for (const voice of voices) voice.wanted = wanted;
     const rings = ["canary", "some", "all", "all"];
     await writeFile(
       join(made.workspace.directory, "fleet.yaml"),
@@ -176,7 +183,7 @@ describe("a rollout", () => {
 
   test("goes on only on what devices have signed, and only after the soak", async () => {
     const waiting = await promote(all, never);
-    assert.deepEqual([waiting.verdict.kind, waiting.rings[0]?.silent], ["wait", 1]);
+    assert.deepEqual([waiting.verdict.kind, waiting.rings[0]?.waiting], ["wait", 1]);
     const { jobId } = waiting.job.wanted;
     await voices[0]?.publish(JSON.stringify(seal("{}", newSigner())));
     const refused = await promote(all, never);

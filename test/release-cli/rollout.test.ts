@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { type Ring, readFleet } from "../../scripts/release/fleet.ts";
 import { judgeReport } from "../../scripts/release/reports.ts";
-import { countRing, judgeRing } from "../../scripts/release/rollout.ts";
+import { countRing, judgeRing, stageOf } from "../../scripts/release/rollout.ts";
 import type { Heard } from "../../scripts/release/state.ts";
 import { PackIdSchema, SpaceIdSchema } from "../../src/lib/id.ts";
 import { type Signer, seal } from "../../src/mqtt/envelope.ts";
@@ -22,6 +22,9 @@ const ACTIVE = {
   releaseCounter: 1,
   spaceId: SpaceIdSchema.parse("door.1"),
 };
+const PACK = { id: ACTIVE.id, sha256: "c".repeat(64), releaseCounter: 2 };
+const ROLLOUT = { jobId: JOB, pack: PACK };
+const CANDIDATE = { ...PACK, spaceId: ACTIVE.spaceId };
 const RING: Ring = {
   name: "canary",
   committedMin: 1,
@@ -33,10 +36,12 @@ const RING: Ring = {
 const ago = (hours: number): string => new Date(NOW - hours * HOUR_MS).toISOString();
 
 function heard(state: Heard["state"], more: Partial<Heard> = {}): Heard {
-  return { seq: 1, at: ago(0), state, jobId: JOB, active: ACTIVE, ...more };
+  const candidate = PACK.sha256;
+  return { seq: 1, at: ago(0), state, jobId: JOB, active: ACTIVE, candidate, ...more };
 }
 
-const committed = (hours: number): Heard => heard("committed", { committedAt: ago(hours) });
+const committed = (hours: number): Heard =>
+  heard("committed", { active: CANDIDATE, committedAt: ago(hours) });
 
 function shadow(agreement: number): NonNullable<Heard["shadow"]> {
   return {
@@ -53,7 +58,7 @@ function shadow(agreement: number): NonNullable<Heard["shadow"]> {
 
 describe("a ring", () => {
   const kindOf = (devices: readonly (Heard | undefined)[], ring: Partial<Ring> = {}): string =>
-    judgeRing({ ...RING, ...ring }, JOB, devices, NOW).kind;
+    judgeRing({ ...RING, ...ring }, ROLLOUT, devices, NOW).kind;
 
   test("is good when enough have committed long enough ago", () => {
     assert.equal(kindOf([committed(25), committed(30)]), "good");
@@ -72,7 +77,7 @@ describe("a ring", () => {
 
   test("stops the rollout when too many failed, and says with which code", () => {
     const failed = heard("rolled-back", { error: "shadow_disagrees" });
-    const verdict = judgeRing(RING, JOB, [committed(30), failed], NOW);
+    const verdict = judgeRing(RING, ROLLOUT, [committed(30), failed], NOW);
     assert.ok(verdict.kind === "abort");
     assert.match(verdict.why, /1 of 2 devices of ring canary failed \(shadow_disagrees\)/);
     assert.equal(
@@ -88,15 +93,22 @@ describe("a ring", () => {
     assert.equal(kindOf([heard("shadow", { shadow: none })]), "wait", "nothing was compared");
   });
 
+  test("a device at rest that refuses this pack speaks of the update before", () => {
+    const before = { candidate: ACTIVE.sha256, error: "wrong_hardware" };
+    assert.equal(stageOf(ROLLOUT, heard("committed", before)), "waiting");
+    assert.equal(stageOf(ROLLOUT, heard("rolled-back", before)), "waiting");
+    assert.equal(stageOf(ROLLOUT, heard("rolled-back")), "failed");
+  });
+
   test("counts every device once", () => {
     const devices = [committed(1), heard("failed"), heard("shadow"), heard("checked"), undefined];
-    assert.deepEqual(countRing("canary", JOB, devices), {
+    assert.deepEqual(countRing("canary", ROLLOUT, devices), {
       ring: "canary",
       devices: 5,
       committed: 1,
       failed: 1,
       begun: 1,
-      silent: 2,
+      waiting: 2,
     });
   });
 });
@@ -147,6 +159,8 @@ describe("a report", () => {
     const before = heard("committed", { seq: 6, committedAt: ago(30) });
     const again = judgeReport(sealed(), device, before);
     assert.equal(again.kind === "heard" && again.heard.committedAt, ago(30));
+    const now = judgeReport(sealed({ active: CANDIDATE }), device, before);
+    assert.equal(now.kind === "heard" && now.heard.committedAt, ago(1), "with another pack");
     const other = judgeReport(sealed(), device, { ...before, jobId: "2026-01-01-00000000" });
     assert.equal(other.kind === "heard" && other.heard.committedAt, ago(1));
   });
