@@ -42,6 +42,7 @@ MAY_CHANGE = {
     "data.path",
     "data.workers",
     "data.in_memory",
+    "data.sizes",
     "teacher.path",
     "held_out.path",
     "loop.max_minutes",
@@ -49,7 +50,8 @@ MAY_CHANGE = {
     "loop.log_every",
     "loop.save_every",
 }
-"""Options that do not change what is learned: a run may continue with others."""
+"""Options that a run may continue with others of: they do not change what is learned, or plan anew
+for the time that is left (``data.sizes``, ``loop.minutes``)."""
 
 
 def train(run: Run, out: Path, *, device: str = "auto") -> Finish:
