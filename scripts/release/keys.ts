@@ -1,8 +1,10 @@
 /** Keys of a workspace: made, opened, asked to sign. Private halves never leave this module. */
 import { spawnSync } from "node:child_process";
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign, verify } from "node:crypto";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir, open, readFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { codeOf, Fault } from "../../src/lib/fault.ts";
 import { publicKeyFrom, rawPublicKeyOf } from "../../src/mqtt/envelope.ts";
 import { exists, sha256Of } from "./files.ts";
@@ -105,21 +107,30 @@ async function openKeyFile(
   }
 }
 
-/** A program between us and the private key. It may ask for its PIN on the terminal. */
+/**
+ * A program between us and the private key. It may ask for its PIN on the terminal. Its stdin and stdout are
+ * files: what opens /dev/stdin by name, as pkcs11-tool does, cannot open a socket.
+ */
 function commandSigner(name: string, [program = "", ...args]: readonly string[]): Sign {
   return (bytes) => {
-    const run = spawnSync(program, args, {
-      input: bytes,
-      timeout: COMMAND_MS,
-      maxBuffer: 65_536,
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    if (run.error !== undefined || run.status !== 0) {
+    const directory = mkdtempSync(join(tmpdir(), "ostiary-sign-"));
+    const [input, output] = [join(directory, "bytes"), join(directory, "signature")];
+    const handles: number[] = [];
+    try {
+      writeFileSync(input, bytes);
+      handles.push(openSync(input, "r"), openSync(output, "w"));
+      const run = spawnSync(program, args, {
+        timeout: COMMAND_MS,
+        stdio: [handles[0], handles[1], "inherit"],
+      });
+      if (run.error === undefined && run.status === 0) return signatureOf(readFileSync(output));
       const why =
         run.error === undefined ? `exit code ${run.status ?? run.signal}` : codeOf(run.error);
       throw new Fault("signer_failed", `${program} gave no signature of ${name} (${why})`);
+    } finally {
+      for (const handle of handles) closeSync(handle);
+      rmSync(directory, { recursive: true, force: true });
     }
-    return signatureOf(run.stdout);
   };
 }
 
