@@ -7,6 +7,7 @@ import { addressOf } from "../mqtt/options.ts";
 import { checkPack } from "./check-pack.ts";
 import { checkBroker, checkDecoders } from "./check-reach.ts";
 import { checkStore } from "./check-store.ts";
+import { checkUpdate } from "./check-update.ts";
 import type { Action } from "./command.ts";
 import { loadConfigOf } from "./config-file.ts";
 import { EXIT } from "./exit.ts";
@@ -55,7 +56,7 @@ async function findingsOf(context: Parameters<Action>[0]): Promise<readonly Find
   const findings: Finding[] = [{ state: "ok", what: "configuration", text: summary }];
   for (const text of warningsOf(config))
     findings.push({ state: "warn", what: "configuration", text });
-  findings.push(...(await checkPack(config)));
+  findings.push(...(await checkPack(config)), ...(await checkUpdate(config)));
   if (args.flag("reach"))
     findings.push(...(await checkDecoders(config, signal)), await checkBroker(config, signal));
   // Last: it may hand the process over to the store's owner.

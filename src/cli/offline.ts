@@ -38,6 +38,7 @@ export function openOffline(loaded: LoadedConfig): Control {
       enrolment: () => loaded.config.enrolment,
       enrolmentLimits: () => loaded.config.vision.enrolment,
       sessions: new EnrolmentSessions(),
+      updates: { status: away, check: away, apply: away, abort: away, rollBack: away },
     },
   });
   return {

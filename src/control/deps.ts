@@ -12,6 +12,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import type { Threshold } from "../match/threshold.ts";
 import type { ImageAnalysis, Observation } from "../observation/messages.ts";
+import type { Updater } from "../update/updater.ts";
 import type { EnrolmentSessions } from "./enrolment-sessions.ts";
 
 /** Frames of a camera while an enrolment collects: observations then carry embedding and source crop. */
@@ -40,6 +41,8 @@ export interface VisionPort {
   readonly collect: (cameraId: CameraId, onFrame: (frame: CollectedFrame) => void) => () => void;
 }
 
+export type UpdatesPort = Pick<Updater, "status" | "check" | "apply" | "abort" | "rollBack">;
+
 export type ReplayStart =
   | { readonly kind: "started"; readonly first: number; readonly last: number }
   | { readonly kind: "empty" }
@@ -66,6 +69,8 @@ export interface CommandDeps {
   /** The configuration's `vision.enrolment`. */
   readonly enrolmentLimits: () => QualityLimits;
   readonly sessions: EnrolmentSessions;
+  /** Absent: this device takes no updates. */
+  readonly updates?: UpdatesPort | undefined;
 }
 
 export interface DispatcherDeps {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { newSigner } from "../mqtt/harness.ts";
 import { cli } from "./support.ts";
 
 interface Finding {
@@ -47,6 +48,27 @@ describe("check and config", () => {
     );
     assert.ok(findings.some(({ text }) => /mqtt\.url/.test(text)));
     assert.ok(findings.every(({ state, fix }) => state === "fail" && fix !== undefined));
+  });
+
+  it("names what is missing before an update could come, with its fix", async () => {
+    const update = { repository: { url: "https://releases.example/" } };
+    const { findings } = await findingsOf({ ...base, update });
+    const found = findings.filter(({ what }) => what === "updates");
+    assert.deepEqual(
+      found.map(({ state }) => state),
+      ["fail", "fail", "ok"],
+    );
+    assert.match(found[0]?.text ?? "", /trust\/root\.json cannot be read/);
+    assert.match(found[1]?.text ?? "", /trust\/director\.pub cannot be read/);
+    assert.match(found[0]?.fix ?? "", /install\.sh --trust/);
+    mkdirSync(join(directory, "trust"), { recursive: true });
+    const root = { signed: { _type: "root", version: 3, expires: "2027-01-01T00:00:00Z" } };
+    writeFileSync(join(directory, "trust", "root.json"), JSON.stringify(root));
+    writeFileSync(join(directory, "trust", "director.pub"), `${newSigner().publicKey}\n`);
+    const good = (await findingsOf({ ...base, update })).findings;
+    const texts = good.filter(({ what, state }) => what === "updates" && state === "ok");
+    assert.match(texts[0]?.text ?? "", /root 3, good until 2027/);
+    assert.equal(texts.length, 3);
   });
 
   it("finds the pack missing, and the store not made yet", async () => {

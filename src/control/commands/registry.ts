@@ -10,6 +10,7 @@ import {
   identityList,
   identityPut,
 } from "./identity.ts";
+import { updateAbort, updateApply, updateCheck, updateRollback, updateStatus } from "./update.ts";
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
   "identity/put": identityPut,
@@ -24,4 +25,9 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   "event/replay": eventReplay,
   "device/status": deviceStatus,
   "camera/snapshot": cameraSnapshot,
+  "update/status": updateStatus,
+  "update/check": updateCheck,
+  "update/apply": updateApply,
+  "update/abort": updateAbort,
+  "update/rollback": updateRollback,
 };
