@@ -71,12 +71,16 @@ export async function see<Crop>(
     sight.trackId = stepped.ofFaces[index] as TrackId;
   });
   let tracks = stepped.tracks;
+  let failures = 0;
   const ended = [...stepped.ended];
   const embedStartedMs = stages.nowMs();
   for (const sight of worthEmbedding(frame, sights, tracks, options)) {
     if (!stages.mayEmbed(frame)) break;
     const vector = await stages.embed(sight.shot.crop);
-    if (vector === undefined) continue;
+    if (vector === undefined) {
+      failures += 1;
+      continue;
+    }
     const noted = remember(
       tracks,
       sight.trackId,
@@ -101,7 +105,8 @@ export async function see<Crop>(
     embedMs: endedMs - embedStartedMs,
     totalMs: endedMs - startedMs,
   };
-  return { tracks, message: messageOf(frame, sights, ended, options, timings) };
+  const message = messageOf(frame, sights, ended, options, timings);
+  return { tracks, message: failures === 0 ? message : { ...message, failures } };
 }
 
 function sightsOf<Crop>(frame: Frame, faces: readonly Face[], stages: Stages<Crop>): Sight<Crop>[] {

@@ -8,7 +8,7 @@ import { QUALITY_REASONS } from "../face/face.ts";
 import type { CameraId, EpochMs, MonotonicMs } from "../lib/brand.ts";
 import { CameraIdSchema, PackIdSchema, SpaceIdSchema, TrackIdSchema } from "../lib/id.ts";
 
-export const IPC_VERSION = 1;
+export const IPC_VERSION = 2;
 
 const finite = z.number();
 const bytes = (maxBytes: number) =>
@@ -77,6 +77,8 @@ export const ObserveMessage = z.strictObject({
   heightPx: z.int().positive(),
   observations: z.array(Observation).max(64),
   endedTracks: z.array(TrackIdSchema).max(256),
+  /** Faces for which the embedder gave no finite vector; absent when there are none. */
+  failures: z.int().positive().max(64).optional(),
   timings: z.strictObject({ detectMs: finite, embedMs: finite, totalMs: finite }),
 });
 export type ObserveMessage = z.infer<typeof ObserveMessage>;
@@ -109,6 +111,55 @@ export const StreamHeaderMessage = z.strictObject({
   bytes: bytes(64 * 1024),
 });
 export type StreamHeaderMessage = z.infer<typeof StreamHeaderMessage>;
+
+/** A face of a frame that two packs look at. Embedded when it is usable, by the probe's limits. */
+export const ShadowFace = z.strictObject({
+  box: FaceMessage.shape.box,
+  reasons: QualityMessage.shape.reasons,
+  embedding: floats.optional(),
+});
+export type ShadowFace = z.infer<typeof ShadowFace>;
+
+/** What one pack saw in such a frame. */
+export const ShadowLook = z.strictObject({
+  spaceId: SpaceIdSchema,
+  faces: z.array(ShadowFace).max(64),
+  /** Time of the whole face step, ms. */
+  totalMs: finite,
+});
+export type ShadowLook = z.infer<typeof ShadowLook>;
+
+/** Main passes the pixels on and does not look at them. */
+const SampledFrame = z.strictObject({
+  cameraId: CameraIdSchema,
+  widthPx: z.int().positive().max(3840),
+  heightPx: z.int().positive().max(3840),
+  /** NV12. */
+  pixels: bytes((3840 * 2160 * 3) / 2),
+});
+export type SampledFrame = z.infer<typeof SampledFrame>;
+
+/** One of the frames that the serving process looked at, for a candidate. Sent only while main asks for them. */
+export const SampleMessage = z.strictObject({
+  kind: z.literal("sample"),
+  frame: SampledFrame,
+  look: ShadowLook,
+  /** Frames that were not sampled because they had waited too long, since the sampling began. */
+  shed: z.int().nonnegative(),
+});
+export type SampleMessage = z.infer<typeof SampleMessage>;
+
+/** The golden vectors of the loaded pack, run again. */
+export const SelfTestResult = z.strictObject({
+  /** Least cosine over vectors and runs; absent when a run gave no finite vector. */
+  goldenCosine: finite.optional(),
+  /** Every run of one crop gave the same bytes. */
+  isRepeatable: z.boolean(),
+  /** 95th percentile of one embedder run, ms. */
+  p95Ms: finite,
+  rssBytes: z.int().nonnegative(),
+});
+export type SelfTestResult = z.infer<typeof SelfTestResult>;
 
 const AnalysedFace = z.strictObject({
   face: FaceMessage,
@@ -152,7 +203,10 @@ export const FromVision = z.discriminatedUnion("kind", [
   ObserveMessage,
   CameraHealthMessage,
   StreamHeaderMessage,
+  SampleMessage,
   answer("load-pack", PackLoaded),
+  answer("self-test", SelfTestResult),
+  answer("shadow", ShadowLook),
   answer("analyse-image", ImageAnalysis),
   answer(
     "embed-crops",
@@ -180,6 +234,19 @@ export interface AttachMessage {
   readonly heightPx?: number | undefined;
 }
 
+/** From now on some frames are sent as {@link SampleMessage}s; without a rate, none. */
+export interface SampleRequest {
+  readonly kind: "sample";
+  readonly rate?: SampleRate | undefined;
+}
+
+export interface SampleRate {
+  /** Least time between two samples of one camera, ms. */
+  readonly everyMs: number;
+  /** A frame that waited longer for its turn is shed. */
+  readonly frameAgeMaxMs: number;
+}
+
 /** Requests to vision. `attach` carries the decoder's frame socket as the IPC handle. */
 export type ToVision =
   | {
@@ -193,6 +260,7 @@ export type ToVision =
   | { readonly kind: "collect"; readonly cameraId: CameraId; readonly active: boolean }
   /** Look at frames from now on. Until then they are drained, and the newest waits. */
   | { readonly kind: "look" }
+  | SampleRequest
   | {
       readonly kind: "analyse-image";
       readonly requestId: number;
@@ -205,7 +273,10 @@ export type ToVision =
       readonly crops: readonly SourceCrop[];
     }
   | { readonly kind: "snapshot"; readonly requestId: number; readonly cameraId: CameraId }
-  | { readonly kind: "ping"; readonly requestId: number };
+  | { readonly kind: "ping"; readonly requestId: number }
+  /** @param runs how often each golden crop is embedded */
+  | { readonly kind: "self-test"; readonly requestId: number; readonly runs: number }
+  | { readonly kind: "shadow"; readonly requestId: number; readonly frame: SampledFrame };
 
 const limits = (what: string) =>
   z.strictObject({

@@ -12,6 +12,7 @@ import type { FromModelThread, ModelThreadData, ToModelThread } from "./thread-m
 const REPORT_MS = 1000;
 /** Messages that main has not taken yet; beyond it observations are left out: newest frame wins here too. */
 const UNSENT_MAX = 64;
+const UNSENT_SAMPLES_MAX = 8;
 
 /** @param workerUrl module that runs the model thread */
 export function runVisionChild(workerUrl: URL): void {
@@ -68,6 +69,8 @@ function sender(): (message: FromVision) => void {
   let unsent = 0;
   return (message) => {
     if (unsent >= UNSENT_MAX && message.kind === "observe") return;
+    // Megabytes: what main has no time for now must not wait here.
+    if (unsent >= UNSENT_SAMPLES_MAX && message.kind === "sample") return;
     unsent += 1;
     process.send?.(message, undefined, {}, () => {
       unsent -= 1;

@@ -3,7 +3,8 @@ import { goldenVerdict } from "../embedding/golden.ts";
 import type { EmbedderSpec, Pack } from "../embedding/pack.ts";
 import { CROP_SIZE_PX } from "../face/align.ts";
 import { Fault } from "../lib/fault.ts";
-import type { Provider } from "../observation/messages.ts";
+import type { Provider, SelfTestResult } from "../observation/messages.ts";
+import { noted, percentile95 } from "../release/percentile.ts";
 import { type Embedder, openEmbedder } from "./embedder.ts";
 import { asBuffer, CV_8UC3, IMREAD_COLOR, IMWRITE_PNG_COMPRESSION, type OpenCv } from "./opencv.ts";
 import { type loadRuntime, threadsFor } from "./session.ts";
@@ -64,6 +65,48 @@ export async function checkGolden(
     `golden vector ${verdict.index} has cosine ${verdict.cosine.toFixed(5)} on ${provider}, ${golden.cosineMin[provider]} is needed; do not use this pack here`,
   );
 }
+
+/** What running the golden vectors again shows; the memory is the process's own. */
+export type GoldenRuns = Omit<SelfTestResult, "rssBytes">;
+
+/** @param runs of each crop @param nowMs for the times */
+export async function runGolden(
+  cv: OpenCv,
+  embedder: Embedder,
+  golden: Pack["golden"],
+  runs: number,
+  nowMs: () => number,
+): Promise<GoldenRuns> {
+  let cosineLeast: number | undefined = 1;
+  let isRepeatable = true;
+  let times: readonly number[] = [];
+  for (const [index, { cropPng, embedding: expected }] of golden.vectors.entries()) {
+    const crop = decoded(cv, Buffer.from(cropPng, "base64"), index);
+    let first: Float32Array | undefined;
+    for (let run = 0; run < runs; run += 1) {
+      const startedMs = nowMs();
+      const actual = await embedder.embed(crop);
+      times = noted(times, nowMs() - startedMs);
+      first ??= actual;
+      const verdict = goldenVerdict([expected], [actual ?? new Float32Array(0)], -1);
+      const cosine = verdict.kind === "same" ? verdict.cosineLeast : undefined;
+      cosineLeast =
+        cosine === undefined || cosineLeast === undefined
+          ? undefined
+          : Math.min(cosineLeast, cosine);
+      isRepeatable &&= actual !== undefined && isSame(actual, first);
+    }
+    crop.release();
+  }
+  return {
+    ...(cosineLeast === undefined ? {} : { goldenCosine: cosineLeast }),
+    isRepeatable,
+    p95Ms: percentile95(times),
+  };
+}
+
+const isSame = (a: Float32Array, b: Float32Array | undefined): boolean =>
+  b !== undefined && a.every((value, index) => Object.is(value, b[index]));
 
 function decoded(cv: OpenCv, png: Buffer, index: number): InstanceType<OpenCv["Mat"]> {
   const crop = cv.imdecode(png, IMREAD_COLOR);

@@ -1,6 +1,7 @@
 /** One vision process, seen from main: started, asked, answered, ended. Its successor gets a link of its own. */
 import { type ChildProcess, fork } from "node:child_process";
 import type { Socket } from "node:net";
+import { setPriority } from "node:os";
 import type { CameraId } from "../lib/brand.ts";
 import type { Clock } from "../lib/clock.ts";
 import { Fault } from "../lib/fault.ts";
@@ -9,6 +10,7 @@ import {
   type CameraHealthMessage,
   FromVision,
   type ObserveMessage,
+  type SampleMessage,
   type ToVision,
 } from "../observation/messages.ts";
 
@@ -25,6 +27,16 @@ export interface LinkListener {
   readonly onHealth: (message: CameraHealthMessage) => void;
   /** `bytes` are opaque: for `VisionProcess.attach` of the same stream to a later process. */
   readonly onStreamHeader: (cameraId: CameraId, bytes: Uint8Array) => void;
+  /** Only while frames are sampled. */
+  readonly onSample?: (message: SampleMessage) => void;
+}
+
+export interface LinkOptions {
+  /** Module that runs the process. */
+  readonly entry: string;
+  readonly listener: LinkListener;
+  /** Steps of priority that it gives up, 0 to 19; 0 unless told. */
+  readonly nice?: number;
 }
 
 interface Pending {
@@ -73,8 +85,7 @@ export class VisionLink {
   readonly ended: Promise<string>;
 
   constructor(
-    entry: string,
-    listener: LinkListener,
+    { entry, listener, nice = 0 }: LinkOptions,
     deps: { readonly clock: Clock; readonly log: Log },
   ) {
     this.#listener = listener;
@@ -92,6 +103,8 @@ export class VisionLink {
       env: { ...environment, ...MALLOC },
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
+    // Before it has started a thread: those that it starts inherit it.
+    if (nice > 0) lower(this.#child.pid, nice);
     this.#child.on("message", (message) => this.#received(message));
     this.#logStderr();
     this.ended = new Promise((resolve) => {
@@ -111,6 +124,10 @@ export class VisionLink {
 
   get pid(): number | undefined {
     return this.#child.pid;
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
   }
 
   get invalidMessages(): number {
@@ -187,6 +204,9 @@ export class VisionLink {
       case "stream-header":
         this.#listener.onStreamHeader(message.cameraId, message.bytes);
         break;
+      case "sample":
+        this.#listener.onSample?.(message);
+        break;
       default: {
         const pending = this.#pending.get(message.requestId);
         // An answer that comes after its time limit is nothing bad; one to another question is.
@@ -215,6 +235,14 @@ export class VisionLink {
         this.#log.warn({ line: line.slice(0, 300) }, "vision wrote to stderr");
       }
     });
+  }
+}
+
+function lower(pid: number | undefined, nice: number): void {
+  try {
+    if (pid !== undefined) setPriority(pid, nice);
+  } catch {
+    // It has ended already, which its exit tells.
   }
 }
 

@@ -5,7 +5,7 @@ import type { Frame } from "../frame/frame.ts";
 import { type CameraId, epochMs, monotonicMs } from "../lib/brand.ts";
 import type { Clock } from "../lib/clock.ts";
 import { codeOf, Fault, messageOf } from "../lib/fault.ts";
-import { IPC_VERSION, type VisionOptions } from "../observation/messages.ts";
+import { IPC_VERSION, type ObserveMessage, type VisionOptions } from "../observation/messages.ts";
 import { type Seen, type Stages, see } from "../see.ts";
 import { EmbeddingBudget } from "../track/budget.ts";
 import { noTracks, type Tracks } from "../track/step.ts";
@@ -13,6 +13,8 @@ import { COUNTER } from "./camera-watch.ts";
 import type { Models } from "./models.ts";
 import { asBuffer, IMWRITE_JPEG_QUALITY, type Mat } from "./opencv.ts";
 import type { Picture } from "./picture.ts";
+import { FrameSampler } from "./sampler.ts";
+import { lookAt, lookOf } from "./shadow-look.ts";
 import { FrameSlots, type SlotFrame } from "./slots.ts";
 import type { FromModelThread, ModelRequest, ToModelThread } from "./thread-messages.ts";
 
@@ -48,6 +50,7 @@ export class ModelThread {
   /** In the order in which cameras get their turn. */
   #turns: CameraId[] = [];
   #active: Active | undefined;
+  #sampler: FrameSampler | undefined;
   #isRunning = false;
   /** Main takes observations. Before that they would be lost, and their tracks' quorum with them. */
   #isLooking = false;
@@ -80,6 +83,9 @@ export class ModelThread {
         break;
       case "look":
         this.#isLooking = true;
+        break;
+      case "sample":
+        this.#sampler = message.rate === undefined ? undefined : new FrameSampler(message.rate);
         break;
       case "wake":
         break;
@@ -143,7 +149,18 @@ export class ModelThread {
       if (this.#cameras.get(cameraId) === undefined) return;
       this.#tracks.set(cameraId, seen.tracks);
       this.#deps.send(seen.message);
+      this.#sample(frame, seen.message, ageMs);
     });
+  }
+
+  /** Sends a copy of the frame and what was seen in it, when a candidate is to see it too. */
+  #sample({ cameraId, widthPx, heightPx, pixels }: Frame, seen: ObserveMessage, ageMs: number) {
+    const isEmbedded = seen.observations.some(({ embedding }) => embedding !== undefined);
+    const nowMs = this.#deps.clock.monotonicMs();
+    const sampler = this.#sampler;
+    if (sampler?.takes(cameraId, nowMs, ageMs, isEmbedded) !== true) return;
+    const frame = { cameraId, widthPx, heightPx, pixels: pixels.slice() };
+    this.#deps.send({ kind: "sample", frame, look: lookOf(seen), shed: sampler.shedCount });
   }
 
   #see(frame: Frame, picture: Picture, active: Active): Promise<Seen> {
@@ -208,11 +225,11 @@ export class ModelThread {
         return this.#deps.send({ kind: "load-pack", requestId, result: { data: models.loaded } });
       }
       case "analyse-image": {
-        const data = await this.#models().analyse(request.image, request.maxFaces);
+        const data = await this.#loaded().models.analyse(request.image, request.maxFaces);
         return this.#deps.send({ kind: "analyse-image", requestId, result: { data } });
       }
       case "embed-crops": {
-        const models = this.#models();
+        const { models } = this.#loaded();
         const embeddings = await models.embedCrops(request.crops);
         return this.#deps.send({
           kind: "embed-crops",
@@ -230,6 +247,20 @@ export class ModelThread {
         );
         return;
       }
+      case "self-test": {
+        const found = await this.#loaded().models.selfTest(
+          request.runs,
+          this.#deps.clock.monotonicMs,
+        );
+        const data = { ...found, rssBytes: this.#deps.rssBytes() };
+        return this.#deps.send({ kind: "self-test", requestId, result: { data } });
+      }
+      case "shadow": {
+        const { models, options } = this.#loaded();
+        const { monotonicMs: nowMs } = this.#deps.clock;
+        const data = await lookAt(models, options, request.frame, nowMs);
+        return this.#deps.send({ kind: "shadow", requestId, result: { data } });
+      }
       case "ping":
         return this.#deps.send({
           kind: "ping",
@@ -245,10 +276,10 @@ export class ModelThread {
     }
   }
 
-  #models(): Models {
+  #loaded(): Active {
     if (this.#active === undefined)
       throw new Fault("pack_missing", "no pack is loaded yet", { retry: "later" });
-    return this.#active.models;
+    return this.#active;
   }
 
   #answerSnapshots(frame: Frame, picture: Picture, models: Models): void {

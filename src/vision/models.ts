@@ -13,7 +13,7 @@ import type {
 import { type Aligned, alignFace, sourceCropOf } from "./crop.ts";
 import { type Detector, openDetector } from "./detector.ts";
 import { type Embedder, openEmbedder } from "./embedder.ts";
-import { checkGolden } from "./golden.ts";
+import { checkGolden, type GoldenRuns, runGolden } from "./golden.ts";
 import { decodeImage } from "./image.ts";
 import { loadOpenCv, type Mat, type OpenCv } from "./opencv.ts";
 import { bgrPicture, nv12Picture, type Picture } from "./picture.ts";
@@ -160,6 +160,11 @@ export class Models implements AsyncDisposable {
       embeddings.push(embedding);
     }
     return embeddings;
+  }
+
+  /** The golden vectors again. @param runs of each */
+  selfTest(runs: number, nowMs: () => number): Promise<GoldenRuns> {
+    return runGolden(this.cv, this.#embedder, this.pack.golden, runs, nowMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,62 +5,24 @@
 
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
-import { type BackoffOptions, backoffMs } from "../lib/backoff.ts";
+import { backoffMs } from "../lib/backoff.ts";
 import type { CameraId } from "../lib/brand.ts";
-import type { Clock } from "../lib/clock.ts";
 import { codeOf, Fault, messageOf } from "../lib/fault.ts";
-import type { Log } from "../lib/log.ts";
-import type {
-  ImageAnalysis,
-  PackLoaded,
-  SourceCrop,
-  VisionOptions,
-} from "../observation/messages.ts";
+import type { ImageAnalysis, PackLoaded, SampleRate, SourceCrop } from "../observation/messages.ts";
+import { AttachedCameras, type SizeLimit } from "./attached.ts";
 import { type AnswerOf, type LinkListener, VisionLink } from "./link.ts";
+import type {
+  Cancel,
+  Successor,
+  VisionDeps,
+  VisionListener,
+  VisionProcessOptions,
+  VisionStatus,
+} from "./process-types.ts";
+import { watchLink } from "./watch-link.ts";
 
-export interface VisionProcessOptions {
-  readonly packDirectory: string;
-  readonly vision: VisionOptions;
-  /** Replaced when a ping is not answered for this long. */
-  readonly hangMs?: number;
-  /** Time to load the pack: TensorRT builds its engines then. */
-  readonly loadMs?: number;
-  readonly rssMaxBytes?: number;
-  readonly backoff?: BackoffOptions;
-  /** Module that runs the process. */
-  readonly entry?: string;
-}
+export type { Successor, VisionListener, VisionProcessOptions, VisionStatus };
 
-/** Called from the event loop: must be quick and must not throw. */
-export interface VisionListener extends LinkListener {
-  /** The process is gone; the decoders run on. */
-  readonly onLost: (reason: string) => void;
-  /** Another one serves; cameras that were attached are attached to it already. */
-  readonly onBack: (loaded: PackLoaded) => void;
-}
-
-export interface VisionStatus {
-  readonly state: "ready" | "starting" | "backoff";
-  readonly restarts: number;
-  readonly rssBytes: number;
-  /** Messages that the running process sent and that did not parse. */
-  readonly invalidMessages: number;
-  readonly loaded?: PackLoaded;
-}
-
-interface AttachedCamera {
-  readonly socket: Socket;
-  readonly header: Uint8Array | undefined;
-  readonly size: { readonly widthPx?: number | undefined; readonly heightPx?: number | undefined };
-  /** The process that has the socket. */
-  link: VisionLink | undefined;
-}
-
-interface Cancel {
-  readonly signal?: AbortSignal | undefined;
-}
-
-const PING_MS = 1000;
 const REQUEST_MS = 15_000;
 const SNAPSHOT_MS = 5000;
 /** A process that ran this long was well: the next wait is the first again. */
@@ -72,19 +34,13 @@ const DEFAULTS = {
   backoff: { firstMs: 100, maxMs: 30_000 },
 };
 
-export interface VisionDeps {
-  readonly clock: Clock;
-  readonly log: Log;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
-  readonly listener: VisionListener;
-}
-
 export class VisionProcess implements AsyncDisposable {
   readonly #options: Required<VisionProcessOptions>;
   readonly #deps: VisionDeps;
-  readonly #cameras = new Map<CameraId, AttachedCamera>();
+  readonly #cameras = new AttachedCameras();
   readonly #collecting = new Set<CameraId>();
+  #packDirectory: string;
+  #rate: SampleRate | undefined;
   #link: VisionLink | undefined;
   #state: VisionStatus["state"] = "starting";
   #loaded: PackLoaded | undefined;
@@ -100,6 +56,7 @@ export class VisionProcess implements AsyncDisposable {
       new URL(import.meta.url.endsWith(".ts") ? "./main.ts" : "./main.js", import.meta.url),
     );
     this.#options = { ...DEFAULTS, entry, ...options };
+    this.#packDirectory = options.packDirectory;
     this.#deps = deps;
   }
 
@@ -116,25 +73,52 @@ export class VisionProcess implements AsyncDisposable {
 
   /** Has frames looked at, watches and replaces until `signal` aborts. After {@link start}. */
   async run(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#deps;
     this.#isLooking = true;
     this.#link?.tell({ kind: "look" });
     let attempt = 0;
     while (!signal.aborted) {
       const link = this.#link;
       if (link !== undefined) {
-        const since = this.#deps.clock.monotonicMs();
-        const reason = await this.#watch(link, signal);
+        const since = clock.monotonicMs();
+        const onRss = (bytes: number): void => {
+          this.#rssBytes = bytes;
+        };
+        const reason = await watchLink(link, this.#options, { clock, onRss }, signal);
         if (signal.aborted) return;
+        const isReplaced = this.#link !== link;
+        if (isReplaced || clock.monotonicMs() - since >= STABLE_MS) attempt = 0;
+        if (isReplaced) continue;
         this.#lost(reason);
-        if (this.#deps.clock.monotonicMs() - since >= STABLE_MS) attempt = 0;
       }
-      await this.#deps.clock.sleep(
-        backoffMs(attempt, this.#deps.random(), this.#options.backoff),
-        signal,
-      );
+      await clock.sleep(backoffMs(attempt, random(), this.#options.backoff), signal);
       attempt += 1;
-      if (!signal.aborted) await this.#replace(signal);
+      // Another pack's process may serve by now.
+      if (!signal.aborted && this.#link === undefined) await this.#replace(signal);
     }
+  }
+
+  /**
+   * Another pack's process, loaded and warm, beside the one that serves. It sees no camera until it
+   * {@link adopt}s them.
+   *
+   * @throws the Fault with which the pack was refused, `vision_restarted`
+   */
+  async prepare(packDirectory: string, signal?: AbortSignal): Promise<Successor> {
+    const link = this.#linkTo();
+    const loaded = await this.#load(link, packDirectory, signal);
+    return {
+      loaded,
+      pid: link.pid,
+      embedCrops: (crops, options = {}) =>
+        link.ask({ kind: "embed-crops", crops }, REQUEST_MS, options.signal),
+      adopt: () => this.#adopt(link, loaded, packDirectory),
+      [Symbol.asyncDispose]: async () => {
+        if (this.#link === link) return;
+        link.kill();
+        await link.ended;
+      },
+    };
   }
 
   status(): VisionStatus {
@@ -159,22 +143,9 @@ export class VisionProcess implements AsyncDisposable {
    * @param header what `onStreamHeader` gave for this stream before
    * @param size the largest picture that the decoder may send
    */
-  attach(
-    cameraId: CameraId,
-    socket: Socket,
-    header?: Uint8Array,
-    size: AttachedCamera["size"] = {},
-  ): void {
-    const known = this.#cameras.get(cameraId);
-    const isSame = known?.socket === socket;
-    const camera: AttachedCamera = {
-      socket,
-      header: header ?? (isSame ? known.header : undefined),
-      size,
-      link: isSame ? known.link : undefined,
-    };
-    this.#cameras.set(cameraId, camera);
-    this.#hand(cameraId, camera);
+  attach(cameraId: CameraId, socket: Socket, header?: Uint8Array, size: SizeLimit = {}): void {
+    this.#cameras.set(cameraId, socket, header, size);
+    this.#hand();
   }
 
   detach(cameraId: CameraId): void {
@@ -187,6 +158,12 @@ export class VisionProcess implements AsyncDisposable {
     if (active) this.#collecting.add(cameraId);
     else this.#collecting.delete(cameraId);
     this.#link?.tell({ kind: "collect", cameraId, active });
+  }
+
+  /** Copies of some frames are told to the listener from now on; without a rate, none. */
+  sample(rate: SampleRate | undefined): void {
+    this.#rate = rate;
+    this.#link?.tell({ kind: "sample", rate });
   }
 
   /**
@@ -222,6 +199,11 @@ export class VisionProcess implements AsyncDisposable {
     return this.#serving().ask({ kind: "ping" }, this.#options.hangMs, options.signal);
   }
 
+  /** The golden vectors again, in the process that serves. @throws as {@link ping} */
+  async selfTest(runs: number, options: Cancel = {}): Promise<AnswerOf<"self-test">> {
+    return this.#serving().ask({ kind: "self-test", runs }, REQUEST_MS, options.signal);
+  }
+
   /** Ends the process. Frame sockets stay open: they are their decoders' owners'. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isDisposed = true;
@@ -239,27 +221,44 @@ export class VisionProcess implements AsyncDisposable {
   }
 
   async #open(signal?: AbortSignal, onReading?: () => void): Promise<PackLoaded> {
-    const { clock, log, listener } = this.#deps;
     this.#state = "starting";
-    const link = new VisionLink(this.#options.entry, this.#filtered(listener), { clock, log });
+    const link = this.#linkTo();
     this.#link = link;
+    const reading = onReading === undefined ? undefined : this.#reads(link, signal, onReading);
     try {
-      const { packDirectory: directory, vision: options, loadMs } = this.#options;
-      const reading = onReading === undefined ? undefined : this.#reads(link, signal, onReading);
-      this.#loaded = await link.ask({ kind: "load-pack", directory, options }, loadMs, signal);
+      const loaded = await this.#load(link, this.#packDirectory, signal);
       await reading;
+      if (this.#isDisposed || this.#link !== link)
+        throw new Fault("aborted", "vision was stopped, or replaced, while it started");
+      this.#serve(link, loaded);
+      return loaded;
     } catch (thrown) {
-      link.kill();
-      await link.ended;
       if (this.#link === link) this.#link = undefined;
       throw thrown;
     }
-    if (this.#isDisposed) throw new Fault("aborted", "vision was stopped while it started");
+  }
+
+  /** @throws what the pack was refused with, and then the process has ended */
+  async #load(link: VisionLink, directory: string, signal?: AbortSignal): Promise<PackLoaded> {
+    const { vision: options, loadMs } = this.#options;
+    try {
+      return await link.ask({ kind: "load-pack", directory, options }, loadMs, signal);
+    } catch (thrown) {
+      link.kill();
+      await link.ended;
+      throw thrown;
+    }
+  }
+
+  /** From now on this process looks at the cameras. */
+  #serve(link: VisionLink, loaded: PackLoaded): void {
+    this.#link = link;
+    this.#loaded = loaded;
     this.#state = "ready";
-    this.#handAll();
+    this.#hand();
     for (const cameraId of this.#collecting) link.tell({ kind: "collect", cameraId, active: true });
+    if (this.#rate !== undefined) link.tell({ kind: "sample", rate: this.#rate });
     if (this.#isLooking) link.tell({ kind: "look" });
-    return this.#loaded;
   }
 
   /** Both of its threads answer: it drains what it is given from now on. */
@@ -275,79 +274,39 @@ export class VisionProcess implements AsyncDisposable {
     );
     if (!answered || this.#isDisposed) return;
     this.#isReading = true;
-    this.#handAll();
+    this.#hand();
     onReading();
   }
 
-  #handAll(): void {
-    for (const [cameraId, camera] of this.#cameras) this.#hand(cameraId, camera);
+  /** To a process that drains them. */
+  #hand(): void {
+    const drains = this.#state === "ready" || this.#isReading;
+    if (this.#link !== undefined && drains) this.#cameras.handTo(this.#link);
   }
 
-  #filtered(listener: VisionListener): LinkListener {
-    return {
+  #linkTo(): VisionLink {
+    const { listener } = this.#deps;
+    // What was on its way when its camera was detached, or its process replaced, belongs to nobody.
+    const isKnown = (cameraId: CameraId): boolean =>
+      this.#link === link && this.#cameras.has(cameraId);
+    const filtered: LinkListener = {
       onObserve: (message) => {
-        // What was on its way when its camera was detached belongs to nobody.
-        if (this.#cameras.has(message.cameraId)) listener.onObserve(message);
+        if (isKnown(message.cameraId)) listener.onObserve(message);
       },
       onHealth: (message) => {
-        if (this.#cameras.has(message.cameraId)) listener.onHealth(message);
+        if (isKnown(message.cameraId)) listener.onHealth(message);
       },
       onStreamHeader: (cameraId, bytes) => {
-        const camera = this.#cameras.get(cameraId);
-        if (camera === undefined) return;
-        this.#cameras.set(cameraId, { ...camera, header: bytes });
+        if (!isKnown(cameraId)) return;
+        this.#cameras.noteHeader(cameraId, bytes);
         listener.onStreamHeader(cameraId, bytes);
       },
+      onSample: (message) => {
+        if (isKnown(message.frame.cameraId)) listener.onSample?.(message);
+      },
     };
-  }
-
-  #hand(cameraId: CameraId, camera: AttachedCamera): void {
-    const drains = this.#state === "ready" || this.#isReading;
-    if (this.#link === undefined || !drains || camera.link === this.#link) return;
-    camera.link = this.#link;
-    this.#link.tell(
-      { kind: "attach", cameraId, header: camera.header, ...camera.size },
-      camera.socket,
-    );
-  }
-
-  /** Until the process ends or must be ended. @returns why */
-  async #watch(link: VisionLink, signal: AbortSignal): Promise<string> {
-    const over = new AbortController();
-    const pinging = this.#ping(link, AbortSignal.any([signal, over.signal]));
-    const stopped = new Promise<string>((resolve) =>
-      signal.addEventListener("abort", () => resolve("stopped"), {
-        once: true,
-        signal: over.signal,
-      }),
-    );
-    const reason = await Promise.race([link.ended, pinging, stopped]);
-    over.abort();
-    if (reason !== "stopped") {
-      link.kill();
-      await link.ended;
-    }
-    return reason;
-  }
-
-  /** @returns why the process must be replaced, or "stopped" */
-  async #ping(link: VisionLink, signal: AbortSignal): Promise<string> {
-    const { hangMs, rssMaxBytes } = this.#options;
-    while (!signal.aborted) {
-      await this.#deps.clock.sleep(PING_MS, signal);
-      if (signal.aborted) break;
-      try {
-        const { rssBytes } = await link.ask({ kind: "ping" }, hangMs, signal);
-        this.#rssBytes = rssBytes;
-        if (rssBytes > rssMaxBytes)
-          return `memory: ${Math.round(rssBytes / 2 ** 20)} MiB, ${Math.round(rssMaxBytes / 2 ** 20)} are allowed`;
-      } catch (thrown) {
-        if (codeOf(thrown) === "vision_timeout") return `hang: no answer for ${hangMs} ms`;
-        // Ended: that promise says why. Anything else is tried again.
-        if (codeOf(thrown) === "vision_restarted") return link.ended;
-      }
-    }
-    return "stopped";
+    const link = new VisionLink({ entry: this.#options.entry, listener: filtered }, this.#deps);
+    return link;
   }
 
   #lost(reason: string): void {
@@ -362,13 +321,30 @@ export class VisionProcess implements AsyncDisposable {
     this.#deps.listener.onLost(reason);
   }
 
+  /** The process that served ends first: two readers of one socket would tear its frames. */
+  async #adopt(link: VisionLink, loaded: PackLoaded, packDirectory: string): Promise<void> {
+    if (this.#isDisposed || link.hasEnded)
+      throw new Fault("vision_restarted", "the new pack's process ended before it could serve", {
+        retry: "later",
+      });
+    const before = this.#link;
+    this.#packDirectory = packDirectory;
+    this.#isReading = false;
+    this.#state = "starting";
+    this.#link = link;
+    before?.kill();
+    await before?.ended;
+    if (this.#link === link && !this.#isDisposed) this.#serve(link, loaded);
+  }
+
   async #replace(signal: AbortSignal): Promise<void> {
     try {
       const loaded = await this.#open(signal);
       this.#deps.log.info({ packId: loaded.packId, provider: loaded.provider }, "vision is back");
       this.#deps.listener.onBack(loaded);
     } catch (thrown) {
-      if (signal.aborted) return;
+      // Or another pack's process took over meanwhile.
+      if (signal.aborted || this.#link !== undefined) return;
       this.#state = "backoff";
       this.#deps.log.error(
         { code: codeOf(thrown) },

@@ -7,7 +7,7 @@ export type ModelRequest = Extract<ToVision, { readonly requestId: number }>;
 
 export type ToModelThread =
   | ModelRequest
-  | Extract<ToVision, { readonly kind: "collect" | "look" }>
+  | Extract<ToVision, { readonly kind: "collect" | "look" | "sample" }>
   | {
       readonly kind: "camera";
       readonly cameraId: CameraId;
