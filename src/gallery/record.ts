@@ -1,4 +1,5 @@
 /** The store of record as the gallery and the commands see it. `store/` implements it on SQLite. */
+import type { Embedding } from "../embedding/embedding.ts";
 import type { EpochMs, IdentityId, SpaceId, TemplateId } from "../lib/brand.ts";
 import type { Identity, IdentityFields } from "./identity.ts";
 
@@ -13,6 +14,8 @@ export interface StoredTemplate {
 export interface NewTemplate {
   readonly spaceId: SpaceId;
   readonly vector: Float32Array;
+  /** The same face in other spaces, stored under the same id. */
+  readonly others?: readonly Embedding[];
   /** PNG and its landmarks in pixels of that PNG; absent when the site keeps no crops. */
   readonly sourceCrop?: {
     readonly png: Uint8Array;

@@ -3,8 +3,6 @@
 import type { Identity, IdentityFields } from "../gallery/identity.ts";
 import type { NewTemplate, StoredTemplate } from "../gallery/record.ts";
 import type { EpochMs, IdentityId, SpaceId, TemplateId } from "../lib/brand.ts";
-import { Fault } from "../lib/fault.ts";
-import { isUnit } from "../lib/vector.ts";
 import type { Connection, Row } from "./connection.ts";
 import type { Keyring } from "./keyring.ts";
 import type { RandomBytes, SealingKey } from "./sealing.ts";
@@ -12,12 +10,12 @@ import {
   type PackedTemplate,
   packCrop,
   packProfile,
-  packTemplates,
   type SourceCrop,
   unpackCrop,
   unpackProfile,
   unpackTemplates,
 } from "./template-codec.ts";
+import { type NamedVector, setPlace, TemplateSets } from "./template-sets.ts";
 
 /** Identities read at once when a whole space is listed. */
 const PAGE = 256;
@@ -29,16 +27,23 @@ export interface GalleryTablesDeps {
   readonly randomBytes: RandomBytes;
 }
 
+export interface KeptCrop {
+  readonly templateId: TemplateId;
+  /** Of the enrolment. */
+  readonly spaceId: SpaceId;
+  readonly crop: SourceCrop;
+}
+
 export class GalleryTables {
   readonly #connection: Connection;
   readonly #keyring: Keyring;
   readonly #randomBytes: RandomBytes;
-  readonly #templatesMax: number;
+  readonly #sets: TemplateSets;
 
   /** @param templatesMax templates that one identity may have in one space */
   constructor(templatesMax: number, { connection, keyring, randomBytes }: GalleryTablesDeps) {
-    this.#templatesMax = templatesMax;
     this.#connection = connection;
+    this.#sets = new TemplateSets(connection, templatesMax);
     this.#keyring = keyring;
     this.#randomBytes = randomBytes;
   }
@@ -100,12 +105,30 @@ export class GalleryTables {
   ): StoredTemplate[] | undefined {
     const owner = this.#keyOf(id);
     if (owner === undefined) return undefined;
-    const stored: StoredTemplate[] = [];
-    for (const spaceId of new Set(added.map((template) => template.spaceId))) {
-      const ofSpace = added.filter((template) => template.spaceId === spaceId);
-      stored.push(...this.#addToSpace(id, owner.key, spaceId, ofSpace, at));
-    }
+    const named = added.map((template) => ({ ...template, id: this.#newTemplateId() }));
+    const bySpace = Map.groupBy(
+      named.flatMap(({ id: templateId, spaceId, vector, others = [] }) =>
+        [{ spaceId, vector }, ...others].map((embedding) => ({ id: templateId, ...embedding })),
+      ),
+      ({ spaceId }) => spaceId,
+    );
+    const stored = [...bySpace].flatMap(([spaceId, vectors]) =>
+      this.#append(id, owner.key, spaceId, vectors, at),
+    );
+    for (const { id: templateId, spaceId, sourceCrop } of named)
+      if (sourceCrop !== undefined) this.#keepCrop(id, owner.key, templateId, spaceId, sourceCrop);
     return stored;
+  }
+
+  /** More vectors under ids that other spaces know. @returns none when nobody has that id */
+  addVectors(
+    id: IdentityId,
+    spaceId: SpaceId,
+    added: readonly NamedVector[],
+    at: EpochMs,
+  ): StoredTemplate[] {
+    const owner = added.length === 0 ? undefined : this.#keyOf(id);
+    return owner === undefined ? [] : this.#append(id, owner.key, spaceId, added, at);
   }
 
   /** @returns false when nobody has that id */
@@ -117,6 +140,20 @@ export class GalleryTables {
     this.#connection.run("DELETE FROM identity WHERE id = ?", id);
     this.#keyring.destroy(Number(slot));
     return true;
+  }
+
+  /** @throws SealBroken */
+  templateIds(id: IdentityId, spaceId: SpaceId): readonly TemplateId[] {
+    const key = this.#keyOf(id)?.key;
+    return key === undefined
+      ? []
+      : this.#sets.read(id, key, spaceId).map((template) => template.id);
+  }
+
+  /** In any space. */
+  hasTemplates(id: IdentityId): boolean {
+    const sql = "SELECT 1 FROM template_set WHERE identity_id = ? LIMIT 1";
+    return this.#connection.get(sql, id) !== undefined;
   }
 
   templateCount(id: IdentityId, spaceId: SpaceId): number {
@@ -186,87 +223,63 @@ export class GalleryTables {
       });
   }
 
-  /** The kept source crops of one identity: what a new embedder is fed with. @throws SealBroken */
-  cropsOf(
-    id: IdentityId,
-  ): { readonly templateId: TemplateId; readonly spaceId: SpaceId; readonly crop: SourceCrop }[] {
-    const key = this.#keyOf(id)?.key;
-    if (key === undefined) return [];
+  /** Ids of the templates that the kept source crops were kept with. */
+  cropIds(id: IdentityId): readonly TemplateId[] {
     return this.#connection
-      .all("SELECT * FROM source_crop WHERE identity_id = ?", id)
-      .map((row) => {
-        const templateId = String(row["template_id"]) as TemplateId;
-        const spaceId = String(row["space_id"]) as SpaceId;
-        return {
-          templateId,
-          spaceId,
-          crop: unpackCrop(
-            key.open(row["sealed"] as Uint8Array, cropPlace(templateId, id, spaceId)),
-          ),
-        };
-      });
+      .all("SELECT template_id FROM source_crop WHERE identity_id = ? ORDER BY template_id", id)
+      .map((row) => String(row["template_id"]) as TemplateId);
   }
 
-  #addToSpace(
+  /** A kept source crop: what a new embedder is fed with. @throws SealBroken */
+  cropOf(id: IdentityId, templateId: TemplateId): KeptCrop | undefined {
+    const key = this.#keyOf(id)?.key;
+    const sql = "SELECT * FROM source_crop WHERE template_id = ? AND identity_id = ?";
+    const row = this.#connection.get(sql, templateId, id);
+    if (key === undefined || row === undefined) return undefined;
+    const spaceId = String(row["space_id"]) as SpaceId;
+    const sealed = row["sealed"] as Uint8Array;
+    return {
+      templateId,
+      spaceId,
+      crop: unpackCrop(key.open(sealed, cropPlace(templateId, id, spaceId))),
+    };
+  }
+
+  /** All of one identity. @throws SealBroken */
+  cropsOf(id: IdentityId): KeptCrop[] {
+    return this.cropIds(id).flatMap((templateId) => this.cropOf(id, templateId) ?? []);
+  }
+
+  #append(
     id: IdentityId,
     key: SealingKey,
     spaceId: SpaceId,
-    added: readonly NewTemplate[],
+    added: readonly NamedVector[],
     at: EpochMs,
   ): StoredTemplate[] {
-    const row = this.#connection.get(
-      "SELECT sealed FROM template_set WHERE identity_id = ? AND space_id = ?",
-      id,
-      spaceId,
-    );
-    const kept =
-      row === undefined
-        ? []
-        : unpackTemplates(key.open(row["sealed"] as Uint8Array, setPlace(id, spaceId)));
-    if (kept.length + added.length > this.#templatesMax) {
-      throw new Fault(
-        "template_limit",
-        `${id} would have ${kept.length + added.length} templates, at most ${this.#templatesMax} are kept: erase and enrol again`,
-      );
-    }
-    const dimension = (kept[0] ?? added[0])?.vector.length ?? 0;
-    const fresh = added.map(({ vector }) => {
-      if (!isUnit(vector, dimension)) {
-        throw new Fault(
-          "invalid_template",
-          `a template of ${id} is no finite unit vector of ${dimension} values: nothing was stored`,
-        );
-      }
-      return { id: this.#newTemplateId(), vector: Float32Array.from(vector), createdAt: at };
-    });
-    const sealed = key.seal(packTemplates([...kept, ...fresh], dimension), setPlace(id, spaceId));
-    this.#connection.run(
-      `INSERT INTO template_set (identity_id, space_id, templates, sealed) VALUES (?, ?, ?, ?)
-       ON CONFLICT (identity_id, space_id) DO UPDATE SET templates = excluded.templates, sealed = excluded.sealed`,
-      id,
-      spaceId,
-      kept.length + fresh.length,
-      sealed,
-    );
-    fresh.forEach((template, index) => {
-      const crop = added[index]?.sourceCrop;
-      if (crop === undefined) return;
-      const sql =
-        "INSERT INTO source_crop (template_id, identity_id, space_id, sealed) VALUES (?, ?, ?, ?)";
-      this.#connection.run(
-        sql,
-        template.id,
-        id,
-        spaceId,
-        key.seal(packCrop(crop), cropPlace(template.id, id, spaceId)),
-      );
-    });
-    return fresh.map((template) => ({
+    this.#sets.append(id, key, spaceId, added, at);
+    return added.map((template) => ({
       id: template.id,
       identityId: id,
       spaceId,
-      vector: template.vector,
+      vector: Float32Array.from(template.vector),
     }));
+  }
+
+  #keepCrop(
+    id: IdentityId,
+    key: SealingKey,
+    templateId: TemplateId,
+    spaceId: SpaceId,
+    crop: SourceCrop,
+  ): void {
+    this.#connection.run(
+      "INSERT INTO source_crop (template_id, identity_id, space_id, sealed) VALUES (?, ?, ?, ?)",
+      templateId,
+      id,
+      spaceId,
+      key.seal(packCrop(crop), cropPlace(templateId, id, spaceId)),
+    );
   }
 
   #newTemplateId(): TemplateId {
@@ -317,10 +330,6 @@ export class GalleryTables {
       profile,
     );
   }
-}
-
-function setPlace(id: IdentityId, spaceId: SpaceId): string {
-  return `template_set|${id}|${spaceId}|1`;
 }
 
 function cropPlace(templateId: TemplateId, id: IdentityId, spaceId: SpaceId): string {

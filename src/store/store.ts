@@ -7,9 +7,14 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { DecisionLedger } from "../decision/ledger.ts";
 import type { CommandInbox } from "../gallery/inbox.ts";
-import type { GalleryChange, RecordReader, RecordTransaction } from "../gallery/record.ts";
+import type {
+  GalleryChange,
+  RecordReader,
+  RecordTransaction,
+  StoredTemplate,
+} from "../gallery/record.ts";
 import { assert } from "../lib/assert.ts";
-import type { EpochMs, IdentityId } from "../lib/brand.ts";
+import type { EpochMs, IdentityId, SpaceId } from "../lib/brand.ts";
 import type { Answer } from "../lib/envelope.ts";
 import { codeOf, messageOf } from "../lib/fault.ts";
 import type { Log } from "../lib/log.ts";
@@ -23,6 +28,7 @@ import { GalleryTables } from "./gallery-tables.ts";
 import { Keyring } from "./keyring.ts";
 import type { StoreLimits } from "./limits.ts";
 import { StoreLock } from "./lock.ts";
+import { type Reembedded, Reembedding } from "./reembedding.ts";
 import type { RandomBytes } from "./sealing.ts";
 import { UpdateTables } from "./update-tables.ts";
 
@@ -53,6 +59,7 @@ interface Parts {
   readonly lock: StoreLock;
   readonly connection: Connection;
   readonly gallery: GalleryTables;
+  readonly reembedding: Reembedding;
   readonly commands: CommandTables;
   readonly events: EventLog;
   readonly signingKey: KeyObject;
@@ -102,6 +109,7 @@ export class Store implements Disposable {
           lock,
           connection: opened,
           gallery,
+          reembedding: new Reembedding(opened, gallery),
           commands,
           events: new EventLog(limits, connection),
           signingKey,
@@ -181,6 +189,32 @@ export class Store implements Disposable {
     },
   };
 
+  /** What {@link Reembedding} reads. */
+  get reembedding(): Pick<Reembedding, "cursor" | "counts" | "page" | "pending" | "missing"> {
+    return this.#parts.reembedding;
+  }
+
+  /** Templates of another space, with the cursor, in one durable transaction; see {@link Reembedding.commit}. */
+  addReembedded(
+    spaceId: SpaceId,
+    entries: readonly Reembedded[],
+    cursor: IdentityId | undefined,
+    at: EpochMs,
+  ): readonly StoredTemplate[] {
+    return this.#transact((_, changes) => {
+      const templates = this.#parts.reembedding.commit(spaceId, entries, cursor, at);
+      if (templates.length > 0) changes.push({ kind: "templates-added", templates });
+      return templates;
+    });
+  }
+
+  /** Removes the templates of all other spaces: they are in no file when it returns. Source crops stay. */
+  retainSpaces(spaceIds: readonly SpaceId[]): void {
+    this.#transact(() => {
+      if (this.#parts.reembedding.retain(spaceIds)) this.#scrubPending = true;
+    });
+  }
+
   /** Changes of the gallery, after their commit and before the answer. @returns a function that stops it */
   readonly onGalleryChange = (listener: (change: GalleryChange) => void): (() => void) => {
     this.#onChange.add(listener);
@@ -192,6 +226,10 @@ export class Store implements Disposable {
    * erased bytes are in no file when it does.
    */
   transact<T>(effect: (tx: RecordTransaction) => T): T {
+    return this.#transact((tx) => effect(tx));
+  }
+
+  #transact<T>(effect: (tx: RecordTransaction, changes: GalleryChange[]) => T): T {
     const { connection, commands, events } = this.#parts;
     const changes: GalleryChange[] = [];
     const undo = [commands.mark(), events.mark()];
@@ -200,7 +238,10 @@ export class Store implements Disposable {
     try {
       result = connection.transaction(() => {
         events.flush();
-        return effect(this.#transactionOf(changes, () => (appended = true)));
+        return effect(
+          this.#transactionOf(changes, () => (appended = true)),
+          changes,
+        );
       });
     } catch (cause) {
       for (const take of undo) take();
