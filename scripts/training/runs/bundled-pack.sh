@@ -32,8 +32,9 @@ teacher=$data/models/face-reidentification-retail-0095.onnx
 
 # A new network is a new space: its name comes from its weights.
 space=pocketnet-s256.$(sha256sum "$embedder" | cut -c1-12)
-rm -rf "$work/$id" "$work/first"
-mkdir -p "$work"
+first=$work/uncalibrated/$id
+rm -rf "$work/$id" "$first"
+mkdir -p "$work/uncalibrated"
 
 pack() { # pack OUT [OPTION…]
   pack_out=$1
@@ -48,7 +49,7 @@ Model Zoo face-reidentification-retail-0095 (Apache-2.0) on the same faces, with
     --licence "Apache-2.0, as this repository. Credit: FairFace (CC BY 4.0), Face Research Lab London and Canada \
 sets by DeBruine and Jones (CC BY 4.0). models/README.md has all data and teachers with their licences."
 }
-pack "$work/first"
+pack "$first"
 
 # One directory for each set: its name becomes the name of its group.
 if [ ! -d "$work/fairface-val" ]; then
@@ -58,6 +59,7 @@ if [ ! -d "$work/fairface-val" ]; then
 fi
 set -- --crops "$work/fairface-val" --labels "$data/train/fairface_label_val.csv" --group race --group gender
 words="FairFace val, aligned crops, each taken for another person"
+compared=
 if [ -z "${DRAFT:-}" ]; then
   if [ ! -d "$work/lfw" ]; then
     mkdir -p "$work/.lfw"
@@ -66,9 +68,31 @@ if [ -z "${DRAFT:-}" ]; then
   fi
   set -- "$@" --root "$work/lfw"
   words="$words; LFW, one picture (150x150) of each person of pairs.txt; pairs within each of the two"
+
+  verify() { # verify NAME PACK: made again when the pack is newer
+    if [ ! -f "$work/$1.json" ] || [ "$2/pack.json" -nt "$work/$1.json" ]; then
+      ostiary evaluate verification --pack "$2" --root "$work/lfw" --pairs "$data/lfw/pairs.txt" \
+        --threads "$threads" --json >"$work/.$1.json"
+      mv "$work/.$1.json" "$work/$1.json"
+    fi
+  }
+  # The score table changes no embedding: pairs and calibration at once, on two cores.
+  verify verification "$first" &
+  mixed=$work/detector-and-teacher reference=$work/yunet-and-teacher
+  if ! cmp -s "$mixed/detector.onnx" "$first/detector.onnx"; then
+    rm -rf "$mixed"
+    facetrain pack --out "$mixed" --detector "$detector" --embedder "$teacher" --preset retail-0095 \
+      --space mixed --score-min "${SCORE_MIN:-0.7}" --source "for comparison" --licence "not published"
+  fi
+  [ -d "$reference" ] || ostiary models import --detector "$yunet" --embedder "$teacher" \
+    --preset retail-0095 --out "$reference"
+  verify with-teacher "$mixed"
+  verify reference "$reference"
+  compared=1
 fi
-ostiary evaluate calibration --pack "$work/first" "$@" --set "$words" --out "$work/calibration.json" \
+ostiary evaluate calibration --pack "$first" "$@" --set "$words" --out "$work/calibration.json" \
   --threads "$threads"
+wait
 
 pack "$work/$id" --calibration "$work/calibration.json"
 
@@ -77,28 +101,8 @@ set -- --pack "$work/$id" --teacher "$teacher" --faces "$dev" --people "$people"
 for report in "$here/var/detector/report" "$here/var/detector/held-out"; do
   [ ! -f "$report/report.json" ] || set -- "$@" --detector-report "$report/report.json"
 done
-
-if [ -z "${DRAFT:-}" ]; then
-  verify() { # verify NAME PACK: kept from the last run on the same files
-    [ -f "$work/$1.json" ] && [ "$work/$1.json" -nt "$2/pack.json" ] ||
-      ostiary evaluate verification --pack "$2" --root "$work/lfw" --pairs "$data/lfw/pairs.txt" \
-        --threads "$threads" --json >"$work/.$1.json"
-    [ ! -f "$work/.$1.json" ] || mv "$work/.$1.json" "$work/$1.json"
-  }
-  verify verification "$work/$id"
-  mixed=$work/detector-and-teacher reference=$work/yunet-and-teacher
-  [ -d "$mixed" ] && cmp -s "$mixed/detector.onnx" "$work/$id/detector.onnx" || {
-    rm -rf "$mixed"
-    facetrain pack --out "$mixed" --detector "$detector" --embedder "$teacher" --preset retail-0095 \
-      --space mixed --score-min "${SCORE_MIN:-0.7}" --source "for comparison" --licence "not published"
-  }
-  [ -d "$reference" ] || ostiary models import --detector "$yunet" --embedder "$teacher" \
-    --preset retail-0095 --out "$reference"
-  verify with-teacher "$mixed"
-  verify reference "$reference"
-  set -- "$@" --verification "$work/verification.json" --with-teacher "$work/with-teacher.json" \
-    --reference "$work/reference.json"
-fi
+[ -z "$compared" ] || set -- "$@" --verification "$work/verification.json" \
+  --with-teacher "$work/with-teacher.json" --reference "$work/reference.json"
 facetrain report "$@" --out "$work/$id"
 [ -z "${DRAFT:-}" ] || exit 0
 
