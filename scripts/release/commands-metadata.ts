@@ -4,10 +4,11 @@ import { usage } from "../../src/cli/exit.ts";
 import { PackIdSchema } from "../../src/lib/id.ts";
 import { Hardware } from "../../src/release/repository.ts";
 import { action, directoryOf, externalOf, openWorkspace } from "./command-means.ts";
+import type { DraftState } from "./drafts.ts";
 import { initialise } from "./init.ts";
 import { addPack, delistPack } from "./packs.ts";
 import { rotateKey } from "./rotate.ts";
-import { type DraftState, renew, signDrafts } from "./sign.ts";
+import { renew, signDrafts } from "./sign.ts";
 import { tryPack } from "./try-pack.ts";
 
 export const init = action(async (context, means) => {
@@ -104,11 +105,12 @@ export const rotate = action(async (context, means) => {
 
 export function draftsText(drafts: readonly DraftState[]): string {
   return drafts
-    .map(({ role, version, expires, counts, missing, isComplete, signedNow }) => {
+    .map(({ role, version, expires, counts, missing, isComplete, signedNow, changes }) => {
       const have = counts.map((count) => `${count.have} of ${count.threshold}`).join(" and ");
       const now = signedNow.length === 0 ? "" : `, now by ${signedNow.join(", ")}`;
       const rest = isComplete ? "complete" : `missing ${missing.join(" or ")}`;
-      return `${role} ${version}, until ${expires}: ${have} signatures${now}; ${rest}\n`;
+      const lines = changes.map((change) => `  ${change}\n`).join("");
+      return `${role} ${version}, until ${expires}: ${have} signatures${now}; ${rest}\n${lines}`;
     })
     .join("");
 }

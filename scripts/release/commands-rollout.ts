@@ -1,12 +1,17 @@
 /** `publish`, `promote`, `pause`, `rollback`, `status`: what changes or reads what devices see. */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import type { CommandContext } from "../../src/cli/command.ts";
 import { EXIT, usage } from "../../src/cli/exit.ts";
 import { tableOf } from "../../src/cli/terminal.ts";
 import type { PackId } from "../../src/lib/brand.ts";
 import { PackIdSchema } from "../../src/lib/id.ts";
-import { action, openRollouts, openWorkspace } from "./command-means.ts";
+import { Hardware } from "../../src/release/repository.ts";
+import { action, type Outcome, openRollouts, openWorkspace } from "./command-means.ts";
 import { draftsText } from "./commands-metadata.ts";
 import { exists } from "./files.ts";
+import type { Listed } from "./listing.ts";
+import { addPack } from "./packs.ts";
+import { prune } from "./prune.ts";
 import { publishMetadata } from "./publication.ts";
 import {
   beginRollout,
@@ -16,22 +21,65 @@ import {
   rolloutStatus,
   type Told,
 } from "./rollouts.ts";
+import { signDrafts } from "./sign.ts";
 import { type Status, statusOf } from "./status.ts";
+import { tryPack } from "./try-pack.ts";
+import type { Means, Workspace } from "./workspace.ts";
 
 export const publish = action(async (context, means) => {
-  const { args, signal } = context;
-  const pack = args.optional("pack");
-  if (pack === undefined) {
-    if (args.optional("ring") !== undefined) throw usage("--ring needs --pack");
-    using held = await openWorkspace(context);
-    const publication = await publishMetadata(held.workspace, means, signal);
-    const { files, ...versions } = publication;
-    const said = Object.entries(versions).map(([role, version]) => `${role} ${version}`);
-    return {
-      data: { ...publication },
-      text: `${held.workspace.repository}\n  ${said.join(", ")}; ${files.length} new files\n`,
-    };
-  }
+  const { args } = context;
+  const [pack, from] = [args.optional("pack"), args.optional("from")];
+  if (pack !== undefined && from !== undefined) throw usage("give either --pack or --from");
+  if (pack !== undefined) return begin(context, means, pack);
+  if (from === undefined && args.optional("ring") !== undefined)
+    throw usage("--ring needs --pack or --from");
+  using held = await openWorkspace(context);
+  const listed =
+    from === undefined ? undefined : await drafted(held.workspace, from, context, means);
+  const published = await put(held.workspace, context, means);
+  const fleetFile = args.optional("fleet") ?? held.workspace.at("fleet.yaml");
+  if (listed === undefined || !(await exists(fleetFile))) return published;
+  held[Symbol.dispose]();
+  const begun = await begin(context, means, listed.custom.packId);
+  return { data: { ...published.data, ...begun.data }, text: published.text + begun.text };
+});
+
+/** Adds and signs: what is missing then is said by the publication. */
+async function drafted(
+  workspace: Workspace,
+  directory: string,
+  { signal }: CommandContext,
+  means: Means,
+): Promise<Listed> {
+  const listed = await addPack(
+    workspace,
+    resolve(directory),
+    Hardware.options,
+    (path) => tryPack(path, signal),
+    means,
+  );
+  await signDrafts(workspace, [], means);
+  return listed;
+}
+
+async function put(
+  workspace: Workspace,
+  { args, signal }: CommandContext,
+  means: Means,
+): Promise<Outcome> {
+  const publication = await publishMetadata(workspace, means, signal);
+  const pruned = args.flag("prune") ? await prune(workspace.repository) : [];
+  const { files, ...versions } = publication;
+  const said = Object.entries(versions).map(([role, version]) => `${role} ${version}`);
+  const gone = pruned.length === 0 ? "" : `, ${pruned.length} removed`;
+  return {
+    data: { ...publication, pruned },
+    text: `${workspace.repository}\n  ${said.join(", ")}; ${files.length} new files${gone}\n`,
+  };
+}
+
+async function begin(context: CommandContext, means: Means, pack: string): Promise<Outcome> {
+  const { args } = context;
   await using all = await openRollouts(context, means);
   const ring = args.optional("ring") ?? all.fleet.rings[0]?.name ?? "";
   const begun = await beginRollout(all, {
@@ -41,7 +89,7 @@ export const publish = action(async (context, means) => {
     again: args.flag("again"),
   });
   return { data: { ...begun }, text: toldText(begun) };
-});
+}
 
 export const promote = action(async (context, means) => {
   await using all = await openRollouts(context, means);

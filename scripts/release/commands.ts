@@ -98,9 +98,14 @@ export const COMMANDS: readonly Command[] = [
     options: {
       ...rollout,
       pack: { value: "ID", help: "pack that the ring is to run" },
+      from: {
+        value: "DIR",
+        help: "all in one, where all keys are within reach: add this pack, sign, publish, begin its rollout",
+      },
       ring: { value: "NAME", help: "where it begins; else the first ring of fleet.yaml" },
       days,
       again: { help: "also where this pack failed before" },
+      prune: { help: "then remove files that neither the list nor the one before it names" },
     },
     load: async () => (await import("./commands-rollout.ts")).publish,
   },

@@ -12,37 +12,15 @@ import {
 } from "../../src/release/repository.ts";
 import { readPack, readPackFile } from "../../src/vision/read-pack.ts";
 import { copyDurably, exists, sha256OfFile } from "./files.ts";
+import { hashedPathOf, type Listed, targetsJsonOf } from "./listing.ts";
 import { readDrafts, readPublished, writeDraft } from "./published.ts";
 import { newTargets } from "./roles.ts";
-import { targetsJsonOf } from "./sign.ts";
 import type { Means, Workspace } from "./workspace.ts";
 
 const DAY_MS = 86_400_000;
 
 /** Runs the models of a pack where they can crash without us. @throws Fault `golden_mismatch` and others */
 export type TryPack = (directory: string) => Promise<void>;
-
-export interface Listed {
-  readonly path: string;
-  readonly sha256: string;
-  readonly length: number;
-  readonly custom: TargetCustom;
-}
-
-/** The packs that a targets metadata lists. @throws Fault `draft_damaged` when it holds something else */
-export function listedIn(metadata: Parameters<typeof targetsJsonOf>[0]): readonly Listed[] {
-  return Object.entries(targetsJsonOf(metadata)).map(([path, value]) => {
-    const json = value as { length: number; hashes: Record<string, string>; custom?: unknown };
-    const custom = TargetCustom.safeParse(json.custom);
-    const sha256 = json.hashes["sha256"];
-    if (!custom.success || sha256 === undefined)
-      throw new Fault(
-        "draft_damaged",
-        `${path} is listed in a way that this version does not know`,
-      );
-    return { path, sha256, length: json.length, custom: custom.data };
-  });
-}
 
 /**
  * Drafts a list that offers this pack too. Another release with its id is replaced.
@@ -152,10 +130,4 @@ async function takeFiles(
   }
   const target = join(workspace.next, "targets", hashedPathOf(listed));
   await copyDurably(join(directory, "pack.json"), target);
-}
-
-/** Name of a target's file with consistent snapshots (TUF §6.2), below `targets/`. */
-export function hashedPathOf({ path, sha256 }: Pick<Listed, "path" | "sha256">): string {
-  const slash = path.lastIndexOf("/");
-  return `${path.slice(0, slash + 1)}${sha256}.${path.slice(slash + 1)}`;
 }

@@ -2,6 +2,7 @@
 import { link, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { codeOf, Fault } from "../../src/lib/fault.ts";
+import { draftStates } from "./drafts.ts";
 import { copyDurably, exists, writeDurably } from "./files.ts";
 import {
   type Drafts,
@@ -21,7 +22,6 @@ import {
   type RootMetadata,
   type TargetsMetadata,
 } from "./roles.ts";
-import { draftStates } from "./sign.ts";
 import { verifyStaging } from "./verify-staging.ts";
 import { isReachable, type Means, signerNamed, type Workspace } from "./workspace.ts";
 

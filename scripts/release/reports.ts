@@ -31,7 +31,9 @@ export function judgeReport(
   if (!report.success) return { kind: "refused", code: "malformed" };
   const { seq, at, state, jobId, active, candidate, shadow, error } = report.data;
   if (report.data.device !== device.address) return { kind: "refused", code: "misaddressed" };
-  if (before !== undefined && seq < before.seq) return { kind: "refused", code: "replayed" };
+  // A device that was set up anew counts from the beginning again, but not at an earlier time.
+  const isOld = before !== undefined && seq < before.seq && Date.parse(at) <= Date.parse(before.at);
+  if (isOld) return { kind: "refused", code: "replayed" };
   const isSame = before?.jobId === jobId && before?.active.sha256 === active.sha256;
   const wasCommitted = isSame ? before?.committedAt : undefined;
   const committedAt = state === "committed" ? (wasCommitted ?? at) : wasCommitted;

@@ -5,7 +5,7 @@ import { Fault } from "../../src/lib/fault.ts";
 import type { DesiredState } from "../../src/release/desired.ts";
 import type { FleetBroker } from "./broker.ts";
 import type { FleetDevice, FleetPlan, Ring } from "./fleet.ts";
-import { listedIn } from "./packs.ts";
+import { listedIn } from "./listing.ts";
 import { readPublished } from "./published.ts";
 import { judgeReport } from "./reports.ts";
 import { countRing, judgeRing, type RingCount, stageOf } from "./rollout.ts";

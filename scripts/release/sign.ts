@@ -1,17 +1,11 @@
 /** `sign`: adds the signatures that this machine's keys can give to the drafts. */
 import { Fault } from "../../src/lib/fault.ts";
-import {
-  type Drafts,
-  effectiveRoot,
-  type Published,
-  readDrafts,
-  readPublished,
-  writeDraft,
-} from "./published.ts";
+import { type DraftState, draftStates, draftsOf, judgesOf } from "./drafts.ts";
+import { targetsJsonOf } from "./listing.ts";
+import { readDrafts, readPublished, writeDraft } from "./published.ts";
 import {
   type AnyMetadata,
   addSignature,
-  type Count,
   countSignatures,
   newRoot,
   newTargets,
@@ -22,18 +16,6 @@ import {
 import { isReachable, type Means, signerNamed, type Workspace } from "./workspace.ts";
 
 const DAY_MS = 86_400_000;
-
-export interface DraftState {
-  readonly role: "root" | "targets";
-  readonly version: number;
-  readonly expires: string;
-  /** One count per root that must agree: for a root, the one before and itself. */
-  readonly counts: readonly Count[];
-  readonly isComplete: boolean;
-  /** Names of keys that have not signed and could. */
-  readonly missing: readonly string[];
-  readonly signedNow: readonly string[];
-}
 
 /**
  * @param only names of keys; empty: every key that is needed and reachable here
@@ -91,25 +73,6 @@ async function candidates(
   return names.filter((_, index) => reachable[index]);
 }
 
-function draftsOf(drafts: Drafts): readonly (readonly ["root" | "targets", AnyMetadata])[] {
-  return [
-    ...(drafts.root === undefined ? [] : [["root", drafts.root] as const]),
-    ...(drafts.targets === undefined ? [] : [["targets", drafts.targets] as const]),
-  ];
-}
-
-/** The roots whose keys must have signed: a new root is vouched for by the one before it and by itself. */
-export function judgesOf(
-  role: "root" | "targets",
-  published: Published | undefined,
-  drafts: Drafts,
-): readonly RootMetadata[] {
-  const next = effectiveRoot(published, drafts);
-  return role === "root" && published !== undefined && drafts.root !== undefined
-    ? [published.root, next]
-    : [next];
-}
-
 /** @param isNamed the key was asked for by name: then also beyond the threshold */
 function isNeeded(
   root: RootMetadata,
@@ -124,36 +87,6 @@ function isNeeded(
     (id) =>
       root.signed.keys[id]?.keyVal["public"] === Buffer.from(publicKey, "base64").toString("hex"),
   );
-}
-
-/** How far the drafts are. */
-export function draftStates(
-  workspace: Workspace,
-  published: Published | undefined,
-  drafts: Drafts,
-  signedNow: ReadonlyMap<string, readonly string[]> = new Map(),
-): readonly DraftState[] {
-  return draftsOf(drafts).map(([role, metadata]) => {
-    const judges = judgesOf(role, published, drafts);
-    const counts = judges.map((root) => countSignatures(root, role, metadata));
-    const missing = new Set(
-      judges.flatMap((root, index) =>
-        (counts[index]?.missing ?? []).map((id) => {
-          const hex = root.signed.keys[id]?.keyVal["public"] ?? "";
-          return workspace.nameOf(Buffer.from(hex, "hex").toString("base64")) ?? id.slice(0, 8);
-        }),
-      ),
-    );
-    return {
-      role,
-      version: metadata.signed.version,
-      expires: metadata.signed.expires,
-      counts,
-      isComplete: counts.every(({ have, threshold }) => have >= threshold),
-      missing: [...missing],
-      signedNow: signedNow.get(role) ?? [],
-    };
-  });
 }
 
 /** Drafts the same content again with a new date. */
@@ -185,10 +118,4 @@ export async function renew(
     "targets",
     newTargets(life, targetsJsonOf(drafts.targets ?? published.targets)),
   );
-}
-
-/** JSON of the listed targets, by path. */
-export function targetsJsonOf(metadata: { readonly signed: { toJSON(): object } }) {
-  const json = metadata.signed.toJSON() as { targets?: Parameters<typeof newTargets>[1] };
-  return json.targets ?? {};
 }

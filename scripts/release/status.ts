@@ -1,7 +1,7 @@
 /** `status`: what is published, what is drafted, and what runs out when. */
-import { type Listed, listedIn } from "./packs.ts";
+import { type DraftState, draftStates } from "./drafts.ts";
+import { type Listed, listedIn } from "./listing.ts";
 import { readDrafts, readPublished } from "./published.ts";
-import { type DraftState, draftStates } from "./sign.ts";
 import type { Means, Workspace } from "./workspace.ts";
 
 const HOUR_MS = 3_600_000;

@@ -13,7 +13,7 @@ import type { CheckRequest } from "../../src/update/tuf/messages.ts";
 import { RepositoryOptions } from "../../src/update/tuf/options.ts";
 import type { Checked, Floors, WantedPack } from "../../src/update/tuf/source.ts";
 import { sha256OfFile } from "./files.ts";
-import { hashedPathOf, type Listed, listedIn } from "./packs.ts";
+import { hashedPathOf, type Listed, listedIn } from "./listing.ts";
 import { type Published, rootVersions } from "./published.ts";
 import type { TargetsMetadata } from "./roles.ts";
 import type { Means, Workspace } from "./workspace.ts";

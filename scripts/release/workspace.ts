@@ -121,5 +121,9 @@ export async function lock(workspace: Workspace): Promise<Disposable> {
     );
   }
   const held = database;
-  return { [Symbol.dispose]: () => held.close() };
+  return {
+    [Symbol.dispose]: () => {
+      if (held.isOpen) held.close();
+    },
+  };
 }

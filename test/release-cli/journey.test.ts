@@ -1,7 +1,7 @@
 /** `ostiary-release` from an empty directory to rings of devices, over a real broker; the devices are signed words. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -27,6 +27,8 @@ import type { UpdateReport } from "../../src/release/report.ts";
 import type { WantedPack } from "../../src/update/tuf/source.ts";
 import { newSigner } from "../mqtt/harness.ts";
 import { type Broker, startBroker } from "../support/broker.ts";
+import { withoutModels } from "../support/models.ts";
+import { referencePack } from "../support/pack.ts";
 import { makeNoisePack, PASSPHRASE, TestRepository } from "../support/release.ts";
 import { within } from "../support/waiting.ts";
 
@@ -327,5 +329,30 @@ describe("the command", () => {
     assert.equal((await release("publish", "--ring", "canary")).exit, 2);
     assert.match((await release("publish", "--pack", "noise", "--offline")).error, /fleet\.yaml/);
     assert.match((await release("--help")).out, /^ostiary-release COMMAND/);
+  });
+
+  test("one command from a pack to the first ring, its models tried", {
+    skip: withoutModels(),
+  }, async () => {
+    const passphrase = ["--passphrase-file", join(directory, "passphrase")];
+    const { directory: pack } = referencePack();
+    const turned = join(directory, "turned");
+    await cp(pack, turned, { recursive: true });
+    const text = JSON.parse(await readFile(join(turned, "pack.json"), "utf8"));
+    text.golden.vectors[0].embedding.reverse();
+    await writeFile(join(turned, "pack.json"), JSON.stringify(text));
+    const refused = await release("publish", "--from", turned, "--json", ...passphrase);
+    assert.equal(JSON.parse(refused.out).error.code, "golden_mismatch");
+    const device = `{ id: one, publicKey: "${newSigner().publicKey}", ring: canary }`;
+    await writeFile(
+      join(directory, "site/fleet.yaml"),
+      `schema: 1\nsite: lab\ndevices: [${device}]\nrings: [{ name: canary }]\n`,
+    );
+    const published = await release("publish", "--from", pack, "--json", ...passphrase);
+    assert.deepEqual(JSON.parse(published.out).wished, ["lab/one"]);
+    assert.ok(existsSync(join(directory, "site/repository/desired/lab/one.json")));
+    const { exit, out } = await release("status");
+    assert.equal(exit, 0);
+    assert.match(out, /reference .*x64 arm64.*[\s\S]*canary +1 +0 +0 +0 +1/);
   });
 });

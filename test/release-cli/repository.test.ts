@@ -6,15 +6,22 @@ import { appendFile, cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
+import { copyDurably } from "../../scripts/release/files.ts";
 import { addPack, delistPack } from "../../scripts/release/packs.ts";
+import { prune } from "../../scripts/release/prune.ts";
 import { publishMetadata } from "../../scripts/release/publication.ts";
 import { rotateKey } from "../../scripts/release/rotate.ts";
 import { renew, signDrafts } from "../../scripts/release/sign.ts";
 import { statusOf } from "../../scripts/release/status.ts";
 import { lock, Workspace } from "../../scripts/release/workspace.ts";
+import { epochMs } from "../../src/lib/brand.ts";
 import { PackIdSchema } from "../../src/lib/id.ts";
 import { targetPathOf } from "../../src/release/repository.ts";
+import { createClock } from "../../src/system/clock.ts";
+import { runCheck } from "../../src/update/tuf/check.ts";
+import { RepositoryOptions } from "../../src/update/tuf/options.ts";
 import { CHEAP, makeNoisePack, TestRepository } from "../support/release.ts";
 import { ReleaseServer } from "../support/release-server.ts";
 
@@ -55,6 +62,7 @@ test("nothing is published with too few signatures, and nothing in the repositor
   });
   const [draft] = await signDrafts(workspace, ["targets-1"], means);
   assert.deepEqual([draft?.isComplete, draft?.missing], [false, ["targets-2"]]);
+  assert.match(draft?.changes.join() ?? "", /^adds door, counter 1, [0-9a-f]{64}$/);
   await assert.rejects(publishMetadata(workspace, means, never), { code: "threshold_missing" });
   assert.deepEqual(await contentsOf(workspace.repository), before);
   await signDrafts(workspace, ["targets-2"], means);
@@ -76,6 +84,55 @@ test("the timestamp is switched last, and content before names", async (t) => {
       "metadata/timestamp.json",
     ],
   );
+});
+
+test("every moment of a switch is the old repository or the new one", async (t) => {
+  const directory = await scratch(t);
+  const made = await TestRepository.make(directory);
+  const first = await made.release({ id: "door", releaseCounter: 1 });
+  const between = join(directory, "between");
+  await cp(made.workspace.repository, between, { recursive: true });
+  const second = await made.add({ id: "door", releaseCounter: 2 });
+  const { files } = await made.publish();
+  const check = async (wanted: typeof first.wanted): Promise<string> => {
+    const { outcome } = await runCheck(
+      {
+        options: RepositoryOptions.parse({ url: `${pathToFileURL(between).href}/` }),
+        pinnedRoot: made.pinnedRoot,
+        stateDirectory: join(directory, "device"),
+        runtime: { hardware: "x64", version: "0.1.0" },
+        wanted,
+        now: epochMs(Date.now()),
+      },
+      createClock(),
+      never,
+    );
+    return outcome.kind === "found" ? "found" : outcome.fault.code;
+  };
+  for (const path of files) {
+    assert.equal(await check(first.wanted), "found", `before ${path}`);
+    await copyDurably(join(made.workspace.repository, path), join(between, path));
+  }
+  assert.equal(await check(first.wanted), "target_disagrees");
+  assert.equal(await check(second.wanted), "found");
+});
+
+test("pruning leaves what a client of this or the last list may still ask for", async (t) => {
+  const made = await TestRepository.make(await scratch(t));
+  const { repository } = made.workspace;
+  const packs = async (): Promise<number> =>
+    (await readdir(join(repository, "targets/packs/door"))).length;
+  for (const releaseCounter of [1, 2, 3]) await made.release({ id: "door", releaseCounter });
+  await writeFile(join(repository, "blobs", "README"), "somebody else's");
+  assert.equal(await packs(), 3);
+  const removed = await prune(repository);
+  assert.deepEqual(
+    removed.map((path) => path.split("/")[0]),
+    ["targets", "blobs"],
+  );
+  assert.equal(await packs(), 2);
+  assert.deepEqual(await prune(repository), []);
+  await publishMetadata(made.workspace, made.means, never);
 });
 
 test("a crash before the switch changes nothing for clients; the same command finishes", async (t) => {

@@ -151,6 +151,8 @@ describe("a report", () => {
 
   test("that was said before a newer one does not count again", () => {
     const newer = heard("rolled-back", { seq: 8 });
+    const anew = sealed({ seq: 1, at: ago(-1) });
+    assert.equal(codeOf(anew, newer), "heard", "a device that was set up anew");
     assert.equal(codeOf(sealed(), newer), "replayed");
     assert.equal(codeOf(sealed({ seq: 8 }), newer), "heard");
   });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
+import { targetsJsonOf } from "../../../scripts/release/listing.ts";
 import { delistPack } from "../../../scripts/release/packs.ts";
 import { readPublished } from "../../../scripts/release/published.ts";
 import {
@@ -14,7 +15,6 @@ import {
   newTimestamp,
   parseRoot,
 } from "../../../scripts/release/roles.ts";
-import { targetsJsonOf } from "../../../scripts/release/sign.ts";
 import { signerNamed } from "../../../scripts/release/workspace.ts";
 import { epochMs } from "../../../src/lib/brand.ts";
 import type { WantedPack } from "../../../src/update/tuf/source.ts";
