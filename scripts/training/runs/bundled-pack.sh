@@ -69,12 +69,14 @@ if [ -z "${DRAFT:-}" ]; then
   set -- "$@" --root "$work/lfw"
   words="$words; LFW, one picture (150x150) of each person of pairs.txt; pairs within each of the two"
 
-  verify() { # verify NAME PACK: made again when the pack is newer
-    if [ ! -f "$work/$1.json" ] || [ "$2/pack.json" -nt "$work/$1.json" ]; then
+  verify() { # verify NAME PACK: run once for the same weights and least score
+    key=$({ cat "$2/detector.onnx" "$2/embedder.onnx"; grep scoreMin "$2/pack.json"; } | sha256sum | cut -c1-12)
+    if [ ! -f "$work/$1.$key.json" ]; then
       ostiary evaluate verification --pack "$2" --root "$work/lfw" --pairs "$data/lfw/pairs.txt" \
         --threads "$threads" --json >"$work/.$1.json"
-      mv "$work/.$1.json" "$work/$1.json"
+      mv "$work/.$1.json" "$work/$1.$key.json"
     fi
+    cp "$work/$1.$key.json" "$work/$1.json"
   }
   # The score table changes no embedding: pairs and calibration at once, on two cores.
   verify verification "$first" &
