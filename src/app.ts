@@ -27,6 +27,7 @@ import type { Log } from "./lib/log.ts";
 import { KeyRing, signerOf } from "./mqtt/envelope.ts";
 import { MqttLink } from "./mqtt/link.ts";
 import { addressOf } from "./mqtt/options.ts";
+import { keepPacketLengths } from "./mqtt/packet-lengths.ts";
 import type { ObserveMessage } from "./observation/messages.ts";
 import type { Store } from "./store/store.ts";
 import type { ClockTrustKeeper } from "./system/clock-trust.ts";
@@ -273,6 +274,7 @@ export class Appliance implements AsyncDisposable {
     starting.catch(() => undefined);
     const store = stack.use(openDeviceStore(config, credentialsDirectory, { log, random }));
     const signer = signerOf(store.deviceSigningKey());
+    keepPacketLengths();
     const link = stack.use(
       new MqttLink(config.mqtt, {
         ...this.#edgeDeps("mqtt"),
