@@ -5,7 +5,8 @@
 # The packages' own install scripts are not used: opencv4nodejs would build all of OpenCV's modules
 # (9 CPU-minutes). Only core, imgproc, imgcodecs and calib3d are compiled here, in four unity files;
 # video and window functions are cut out, so that neither Qt nor the video libraries are loaded.
-# hnswlib gets an inner product that is as quick as the processor at hand allows: inner-product.h.
+# hnswlib gets an inner product that is as quick as the processor at hand allows (inner-product.h), and its
+# graph huge pages (huge-pages.h).
 # Results are cached by everything they depend on, so a second checkout on a machine is quick.
 set -euo pipefail
 here="$(cd -P "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -39,7 +40,8 @@ opencv="$(version_of MAJOR).$(version_of MINOR).$(version_of REVISION)"
 version_in() { sed -n 's/^  "version": "\(.*\)",*$/\1/p' "$modules/$1/package.json" | head -1; }
 jobs="$(nproc)"
 cache="${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ostiary/native"
-here_key="$(cat "$here/native.sh" "$here/opencv-binding.gyp" "$here/inner-product.h" | sha256sum | cut -c1-12)"
+here_key="$(cat "$here/native.sh" "$here/opencv-binding.gyp" "$here/inner-product.h" "$here/huge-pages.h" |
+  sha256sum | cut -c1-12)"
 abi="node-$("$node" -p process.versions.modules)-$(uname -m)-$here_key"
 cv_cached="$cache/opencv4nodejs-$(version_in opencv4nodejs)-opencv-$opencv-$abi.node"
 hnsw_cached="$cache/hnswlib-node-$(version_in hnswlib-node)-$abi.node"
@@ -59,6 +61,12 @@ build_hnswlib() {
   local headers="$work/hnswlib-node/src/hnswlib"
   cp -r "$modules/hnswlib-node" "$work/hnswlib-node"
   cp "$here/inner-product.h" "$headers/space_ip.h"
+  cp "$here/huge-pages.h" "$headers/"
+  sed -i -e '0,/^#include/s//#include "huge-pages.h"\n&/' \
+    -e 's/(char \*) malloc(\(max_elements_*\) \* size_data_per_element_)/AllocateInHugePages(\1 * size_data_per_element_)/' \
+    "$headers/hnswalg.h"
+  [[ "$(grep -c AllocateInHugePages "$headers/hnswalg.h")" == 2 ]] ||
+    fail "hnswlib allocates its graph in another way than expected"
   # Stop conditions name the replaced functions; the addon has no use for them.
   sed -i '/stop_condition.h/d' "$headers/hnswlib.h"
   ln -s "$modules" "$work/node_modules"
