@@ -31,6 +31,7 @@ from facetrain.detector.shards import (
     save_shard,
 )
 from facetrain.detector.task import DistilTask
+from facetrain.engine.small import keep
 from facetrain.engine.task import Task
 
 
@@ -214,3 +215,22 @@ def test_a_stopped_run_continues_to_the_same_weights(shards: Path, tmp_path: Pat
     whole, resumed = (load_detector(tmp_path / name / "last.pt") for name in ("whole", "cut"))
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_a_new_run_begins_with_kept_weights(shards: Path, tmp_path: Path) -> None:
+    loop = LoopOptions(epochs=1, batch_size=2, ema_decay=0.9)
+    run = replace(toy(), workers=0, loop=loop)
+    distil(run, shards, tmp_path / "first", device="cpu")
+    kept = tmp_path / "kept.pt"
+    assert keep(tmp_path / "first/last.pt", kept) < (tmp_path / "first/last.pt").stat().st_size / 4
+    whole, small = load_detector(tmp_path / "first/last.pt"), load_detector(kept)
+    for name, value in small.named_parameters():
+        torch.testing.assert_close(value, whole.get_parameter(name), rtol=1e-3, atol=1e-3)
+    still = replace(run, optim=replace(run.optim, lr=1e-12))
+    distil(still, shards, tmp_path / "second", start=kept, device="cpu")
+    again = load_detector(tmp_path / "second/last.pt", ema=False)
+    torch.testing.assert_close(
+        list(again.stem.parameters()), list(small.stem.parameters()), rtol=0, atol=1e-6
+    )
+    with pytest.raises(ValueError, match="the run asks for"):
+        distil(replace(run, net=NetOptions()), shards, tmp_path / "third", start=kept)

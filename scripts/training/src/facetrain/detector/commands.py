@@ -25,6 +25,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     canvases.add_argument("--workers", type=int, default=1, help="processes")
     distil = parts.add_parser("distil", help="train on labelled canvases")
     distil.add_argument("--canvases", type=Path, required=True, help="folder of the shards")
+    distil.add_argument(
+        "--start", type=Path, default=None, help="weights that a new run begins with"
+    )
     labels = parts.add_parser("labels", help="train on WIDER FACE labels with landmarks")
     labels.add_argument("--labels", type=Path, required=True, help="label file")
     labels.add_argument("--pictures", type=Path, required=True, help="folder of its pictures")
@@ -105,7 +108,9 @@ def _distil(arguments: argparse.Namespace) -> int:
     from facetrain.detector.recipe import distil
 
     run = _recipe(arguments)
-    finish = distil(run, arguments.canvases, arguments.out, device=arguments.device)
+    finish = distil(
+        run, arguments.canvases, arguments.out, start=arguments.start, device=arguments.device
+    )
     say(f"step {finish.step}, epoch {finish.epoch}: {finish.reason or 'complete'}")
     return 0 if finish.complete else STOPPED
 

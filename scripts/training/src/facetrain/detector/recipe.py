@@ -17,6 +17,7 @@ from facetrain.engine.distributed import joined_world
 from facetrain.engine.loop import Finish, fit, planned_steps
 from facetrain.engine.schedule import build_schedule
 from facetrain.engine.seed import seed_everything
+from facetrain.engine.small import load_flat
 from facetrain.engine.task import BatchSource, Task
 
 log = logging.getLogger(__name__)
@@ -81,8 +82,13 @@ def toy() -> DetectorRun:
     return replace(run, loop=replace(run.loop, epochs=1, batch_size=4, save_every=None))
 
 
-def distil(run: DetectorRun, folder: Path, out: Path, *, device: str = "auto") -> Finish:
-    """Train on the shards in `folder`; continues from `out/last.pt`."""
+def distil(
+    run: DetectorRun, folder: Path, out: Path, *, start: Path | None = None, device: str = "auto"
+) -> Finish:
+    """Train on the shards in `folder`; continues from `out/last.pt`.
+
+    A new run begins with the weights of `start`, a checkpoint or what `facetrain keep` made of it.
+    """
     with joined_world(device) as world:
         batches = CanvasBatches(
             shard_files(folder),
@@ -93,7 +99,12 @@ def distil(run: DetectorRun, folder: Path, out: Path, *, device: str = "auto") -
             workers=run.workers,
         )
         seed_everything(run.seed)
-        return _fit(run, DistilTask(DetectorNet(run.net), run.loss), batches, out, world)
+        net = DetectorNet(run.net) if start is None else load_detector(start)
+        if net.options != run.net:
+            raise ValueError(
+                f"{start} holds a network of {net.options}, the run asks for {run.net}"
+            )
+        return _fit(run, DistilTask(net, run.loss), batches, out, world)
 
 
 def train_from_labels(
@@ -132,7 +143,7 @@ def _fit(run: DetectorRun, task: Task, batches: BatchSource, out: Path, world: A
 
 
 def load_detector(path: Path, *, ema: bool = True) -> DetectorNet:
-    """The detector of a checkpoint, in evaluation mode on the CPU.
+    """The detector of a checkpoint or of what `facetrain keep` made of one, in evaluation mode.
 
     Raises:
         ValueError: The file holds something else.
@@ -143,6 +154,9 @@ def load_detector(path: Path, *, ema: bool = True) -> DetectorNet:
         raise ValueError(f"{path} holds {model.get('name')!r}, no detector of this package")
     options = {**model["options"], "depth": tuple(model["options"]["depth"])}
     net = DetectorNet(NetOptions(**options))
+    if "flat" in stored:
+        load_flat(net, stored)
+        return net.eval()
     averaged = stored.get("ema")
     net.load_state_dict(averaged if ema and averaged is not None else stored["state"])
     return net.eval()
