@@ -71,6 +71,8 @@ const MALLOC = {
   MALLOC_MMAP_THRESHOLD_: String(1024 * 1024),
   MALLOC_TRIM_THRESHOLD_: String(4 * 1024 * 1024),
 };
+/** ONNX Runtime reports sessions and models to its maker, and keeps an id and a database in the home directory. */
+const SILENT = { ORT_DISABLE_TELEMETRY: "1" };
 
 export class VisionLink {
   readonly #child: ChildProcess;
@@ -100,7 +102,7 @@ export class VisionLink {
       serialization: "advanced",
       // Small nurseries: what is allocated per frame dies with it.
       execArgv: ["--max-semi-space-size=4"],
-      env: { ...environment, ...MALLOC },
+      env: { ...environment, ...MALLOC, ...SILENT },
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
     // Before it has started a thread: those that it starts inherit it.
