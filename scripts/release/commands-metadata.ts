@@ -32,9 +32,8 @@ export const init = action(async (context, means) => {
       workspace.directory,
       ...rows,
       "",
-      "Next: ostiary-release sign, then publish. Then give every device the root and the director's public key:",
-      `  root      ${workspace.repository}/metadata/1.root.json`,
-      `  director  ${keys[director]?.publicKey}`,
+      "Next: ostiary-release sign, then publish. Then every device is given root and director:",
+      `  scripts/install.sh --trust ${workspace.repository}/metadata/1.root.json ${workspace.at("director.pub")}`,
       "",
     ].join("\n"),
   };
@@ -98,7 +97,7 @@ export const rotate = action(async (context, means) => {
   );
   const text =
     rotated.roles.length === 0
-      ? `director ${rotated.publicKey}\nGive it to every device (scripts/install.sh --trust) before the next rollout.\n`
+      ? `${held.workspace.at("director.pub")} has the old director and the new one: give it to every device (scripts/install.sh --trust) before the next rollout\n`
       : `the next root has ${replacement} instead of ${name} for ${rotated.roles.join(", ")}; next: sign with the old keys and the new one\n`;
   return { data: { name, replacement, ...rotated }, text };
 });

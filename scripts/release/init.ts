@@ -85,9 +85,21 @@ export async function initialise(options: InitOptions, means: Means): Promise<Wo
   });
   const workspace = new Workspace(directory, settings);
   await draftFirst(workspace, custody, means);
+  await writeDirectors(workspace, [custody.director]);
   // Last: without it there is no workspace, and init can begin again.
   await writeDurably(file, stringify(settings));
   return workspace;
+}
+
+/** What devices are given beside the root: public keys of directors, one a line, the newest last. */
+export async function writeDirectors(
+  workspace: Workspace,
+  names: readonly string[],
+): Promise<string> {
+  const file = workspace.at("director.pub");
+  const keys = names.map((name) => `${workspace.settings.keys[name]?.publicKey}\n`);
+  await writeDurably(file, keys.join(""));
+  return file;
 }
 
 async function newKey(

@@ -2,11 +2,12 @@
 import { join, resolve } from "node:path";
 import { Fault } from "../../src/lib/fault.ts";
 import { publicKeyFrom } from "../../src/mqtt/envelope.ts";
+import { writeDirectors } from "./init.ts";
 import { makeKeyFile } from "./keys.ts";
 import { readDrafts, readPublished, writeDraft } from "./published.ts";
 import { newRoot, ROLES, type RoleName, roleKeysOf } from "./roles.ts";
 import { type KeyEntry, setInYaml } from "./settings.ts";
-import type { Means, Workspace } from "./workspace.ts";
+import { type Means, Workspace } from "./workspace.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -79,6 +80,10 @@ export async function rotateKey(
     [["keys", rotation.replacement], entry],
     ...(rotation.name === director ? [[["director"], rotation.replacement] as const] : []),
   ]);
+  if (rotation.name === director) {
+    const changed = await Workspace.open(workspace.directory);
+    await writeDirectors(changed, [rotation.name, rotation.replacement]);
+  }
   return { publicKey: entry.publicKey, roles: concerned };
 }
 

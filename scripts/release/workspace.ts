@@ -3,6 +3,7 @@
  *
  *     release.yaml       how it signs
  *     fleet.yaml         devices and rings
+ *     director.pub       what devices are given beside the root
  *     state.json         numbers of desired states, rollouts
  *     keys/              encrypted private keys, or nothing where they live elsewhere
  *     next/              drafts: root.json, targets.json with the signatures so far, new targets and blobs

@@ -107,7 +107,11 @@ export class Transport {
         url.protocol === "https:"
           ? requestHttps(url, { headers, signal, ...ca, minVersion: "TLSv1.2" })
           : requestHttp(url, { headers, signal });
-      request.once("response", resolve);
+      request.once("response", (response) => {
+        // Whoever reads the body hears of it; nobody may read it any more.
+        response.on("error", ignore);
+        resolve(response);
+      });
       request.on("error", (cause) => reject(failed(url, cause)));
       request.end();
     });
@@ -127,6 +131,8 @@ export class Transport {
     return to;
   }
 }
+
+function ignore(): void {}
 
 async function readCredential(key: string, path: string): Promise<Buffer> {
   try {
@@ -151,6 +157,7 @@ async function openFile(url: URL, from: number): Promise<Opened> {
     throw new StatusFault(404, url);
   }
   const stream = handle.createReadStream({ start: from });
+  stream.on("error", ignore);
   return { from, body: withFaults(stream, url), close: () => void stream.destroy() };
 }
 

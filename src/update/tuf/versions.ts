@@ -33,17 +33,22 @@ export function verifiedOf(anchor: string, files: MetadataFiles): Verified {
   };
   const { roles, version } = root.signed;
   const online = ["timestamp", "snapshot"].map((name) => roles[name]?.toJSON());
-  const timestamp = signed("timestamp");
+  const [timestamp, snapshot, targets] = [
+    signed("timestamp"),
+    signed("snapshot"),
+    signed("targets"),
+  ];
+  const expires = [root.signed, timestamp, snapshot, targets].map((each) => each?.expires);
   return {
     floors: {
       anchor,
       root: version,
       onlineKeys: createHash("sha256").update(JSON.stringify(online)).digest("hex"),
       timestamp: timestamp?.version ?? 0,
-      snapshot: signed("snapshot")?.version ?? 0,
-      targets: signed("targets")?.version ?? 0,
+      snapshot: snapshot?.version ?? 0,
+      targets: targets?.version ?? 0,
     },
-    issuedAt: instantOf(timestamp?.unrecognizedFields["issued"]),
+    issuedAt: issuedAtOf(timestamp?.unrecognizedFields["issued"], expires),
   };
 }
 
@@ -60,9 +65,17 @@ function jsonOf(bytes: Buffer | undefined): Json {
   return JSON.parse(bytes?.toString("utf8") ?? "null") as Json;
 }
 
-function instantOf(value: unknown): EpochMs | undefined {
-  const at = typeof value === "string" ? Date.parse(value) : Number.NaN;
-  return Number.isFinite(at) ? epochMs(at) : undefined;
+/**
+ * The `issued` of our publisher's timestamps. One that lies after the date of any of the metadata is not
+ * believed: with the online key alone a thief would else put devices past every date for good.
+ */
+function issuedAtOf(
+  issued: unknown,
+  expires: readonly (string | undefined)[],
+): EpochMs | undefined {
+  const at = typeof issued === "string" ? Date.parse(issued) : Number.NaN;
+  const isPossible = expires.every((each) => each !== undefined && at < Date.parse(each));
+  return isPossible ? epochMs(at) : undefined;
 }
 
 const BELOW_ROOT = ["timestamp", "snapshot", "targets"] as const;

@@ -72,6 +72,8 @@ class Simulator {
   expires: Record<RoleName, number> = { root: 9, timestamp: 9, snapshot: 9, targets: 9 };
   /** Changes the root before it is signed. */
   touchRoot: (root: AnyMetadata) => void = () => {};
+  /** Of the last refresh. */
+  issuedAt: number | undefined;
   #floors: Floors | undefined;
 
   constructor(directory: string) {
@@ -91,7 +93,7 @@ class Simulator {
     await this.put(name ?? `${this.versions.root}.root.json`, signed(made, sigs));
   }
 
-  async rest(): Promise<void> {
+  async rest(issuedMs = Date.now()): Promise<void> {
     const { timestamp, snapshot, targets } = this.signing;
     const list = signed(newTargets(this.#life("targets"), {}), targets.sigs);
     await this.put(`${this.versions.targets}.targets.json`, list);
@@ -100,7 +102,7 @@ class Simulator {
       snapshot.sigs,
     );
     await this.put(`${this.versions.snapshot}.snapshot.json`, shot);
-    const time = newTimestamp(this.#life("timestamp"), Date.now(), this.versions.snapshot, shot);
+    const time = newTimestamp(this.#life("timestamp"), issuedMs, this.versions.snapshot, shot);
     await this.put("timestamp.json", signed(time, timestamp.sigs));
   }
 
@@ -111,7 +113,7 @@ class Simulator {
 
   /** `good` when all of the metadata is trusted, else the code of the refusal. */
   async refresh(): Promise<string> {
-    const { outcome, floors }: Checked = await runCheck(
+    const { outcome, floors, issuedAt }: Checked = await runCheck(
       {
         options: RepositoryOptions.parse({ url: `${pathToFileURL(this.directory).href}/` }),
         pinnedRoot: join(this.directory, "metadata/1.root.json"),
@@ -125,6 +127,7 @@ class Simulator {
       never,
     );
     this.#floors = floors ?? this.#floors;
+    this.issuedAt = issuedAt;
     assert.ok(outcome.kind === "refused");
     return outcome.fault.code === "target_missing" ? "good" : outcome.fault.code;
   }
@@ -332,6 +335,16 @@ describe("roles below the root", () => {
       assert.equal(await made.refresh(), "good", role);
       assert.equal(made.seen, `2 1 ${below} ${below}`);
     }
+  });
+
+  test("an instant that a stolen online key makes up does not carry a device past other dates", async () => {
+    const made = await published();
+    assert.ok(Math.abs(Number(made.issuedAt) - Date.now()) < DAY_MS);
+    made.versions.timestamp += 1;
+    made.expires.timestamp = 9000;
+    await made.rest(Date.now() + 8000 * DAY_MS);
+    assert.equal(await made.refresh(), "good");
+    assert.equal(made.issuedAt, undefined);
   });
 
   test("the same number with another content is not taken", async () => {
