@@ -65,9 +65,10 @@ export function askOn(
 ): (question: string) => Promise<string> {
   return (question) =>
     new Promise((resolve, reject) => {
-      say(question);
       let typed = "";
+      // Before the question: who answers at once is not shown either.
       input.setRawMode(true);
+      say(question);
       input.setEncoding("utf8");
       const end = (finish: () => void): void => {
         input.off("data", onData);

@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { generateKeyPairSync, sign } from "node:crypto";
+import { existsSync } from "node:fs";
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { after, before, test } from "node:test";
 import { makeKeyFile, openSigner } from "../../scripts/release/keys.ts";
 import { passphrasesFrom } from "../../scripts/release/passphrases.ts";
@@ -13,6 +14,7 @@ import { newRoot } from "../../scripts/release/roles.ts";
 import { publicKeyFrom, rawPublicKeyOf } from "../../src/mqtt/envelope.ts";
 import { CHEAP, PASSPHRASE } from "../support/release.ts";
 
+const ROOT = resolve(import.meta.dirname, "../..");
 let directory: string;
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), "ostiary-keys-"));
@@ -124,6 +126,26 @@ test("passphrases come from a file, the environment or the terminal, in this ord
     ask: undefined,
   });
   await assert.rejects(short("director", true), { code: "passphrase_short" });
+});
+
+test("on a terminal a passphrase is asked for, and never shown", () => {
+  const workspace = join(directory, "asked");
+  const shown = execFileSync(
+    join(ROOT, ".venv/bin/python"),
+    [
+      join(import.meta.dirname, "prompt.py"),
+      PASSPHRASE,
+      join(ROOT, "scripts/ostiary-release"),
+      ...["init", "--single-key", "--dir", workspace],
+    ],
+    { encoding: "utf8", env: { PATH: process.env["PATH"] } },
+  );
+  assert.equal(
+    shown.match(/passphrase of (?:release|online|director): \r?\nthe same again: /g)?.length,
+    3,
+  );
+  assert.ok(!shown.includes(PASSPHRASE));
+  assert.ok(existsSync(join(workspace, "keys/director.pem")));
 });
 
 test("a threshold that no keys reach is no root; the same key twice counts once", () => {
