@@ -9,16 +9,16 @@ import { Cameras } from "./control/cameras.ts";
 import { Collectors } from "./control/collectors.ts";
 import { openDeviceClock } from "./control/device-clock.ts";
 import { openDeviceStore } from "./control/device-store.ts";
-import type { Dispatcher } from "./control/dispatcher.ts";
 import { dispatcherOf } from "./control/dispatching.ts";
 import { DoorStates } from "./control/door-states.ts";
 import { doorkeeperOf } from "./control/doorkeeping.ts";
 import { takeCommands } from "./control/intake.ts";
+import type { Edges, Parts } from "./control/parts.ts";
 import { openGallery, Serving } from "./control/serving.ts";
 import { ControlSocket } from "./control/socket.ts";
 import { cameraReport, type InfoSources, infoOf, statusOf } from "./control/status.ts";
+import { updatingOf } from "./control/updating.ts";
 import { watchdogOf } from "./control/watching.ts";
-import type { Doorkeeper } from "./decide.ts";
 import type { TrackView } from "./decision/view.ts";
 import type { CameraId, EpochMs } from "./lib/brand.ts";
 import type { Clock } from "./lib/clock.ts";
@@ -29,8 +29,6 @@ import { MqttLink } from "./mqtt/link.ts";
 import { addressOf } from "./mqtt/options.ts";
 import { keepPacketLengths } from "./mqtt/packet-lengths.ts";
 import type { ObserveMessage } from "./observation/messages.ts";
-import type { Store } from "./store/store.ts";
-import type { ClockTrustKeeper } from "./system/clock-trust.ts";
 import type { Notifier } from "./system/notify.ts";
 import type { Random } from "./system/random.ts";
 import { createEvents, type Events } from "./telemetry/events.ts";
@@ -59,27 +57,6 @@ export interface ApplianceDeps {
 
 /** How far a sender's clock may run ahead. */
 const SKEW_SECONDS = 30;
-
-/** What touches the world. */
-interface Edges {
-  readonly events: Events;
-  readonly store: Store;
-  readonly clockTrust: ClockTrustKeeper;
-  readonly vision: VisionProcess;
-  readonly serving: Serving;
-  readonly signer: ReturnType<typeof signerOf>;
-  readonly link: MqttLink;
-  readonly cameras: Cameras;
-}
-
-/** Everything that is open while the daemon runs. */
-interface Parts extends Edges {
-  readonly dispatcher: Dispatcher;
-  readonly doorkeeper: Doorkeeper;
-  readonly collectors: Collectors;
-  readonly doors: DoorStates;
-  readonly info: () => InfoSources;
-}
 
 export class Appliance implements AsyncDisposable {
   readonly #options: ApplianceOptions;
@@ -125,7 +102,8 @@ export class Appliance implements AsyncDisposable {
   /** Until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log, notifier } = this.#deps;
-    const { serving, vision, link, dispatcher, cameras, clockTrust, doors, events } = this.#parts;
+    const { serving, vision, link, dispatcher, cameras, clockTrust, doors, events, updating } =
+      this.#parts;
     signal.addEventListener("abort", () => this.#stop.abort(), { once: true });
     if (signal.aborted) this.#stop.abort();
     const stop = this.#stop.signal;
@@ -148,6 +126,7 @@ export class Appliance implements AsyncDisposable {
       link.run(stop),
       clockTrust.run(stop),
       watchdog.run(stop),
+      updating.run(stop),
       takeCommands({
         commands: link.commands,
         authority: () => ({
@@ -175,7 +154,7 @@ export class Appliance implements AsyncDisposable {
     notifier.stopping("stopping");
     stopReports();
     // No new frames, then no new decisions, then goodbye to the broker.
-    await Promise.allSettled([cameras[Symbol.asyncDispose](), ...loops.slice(0, 4)]);
+    await Promise.allSettled([cameras[Symbol.asyncDispose](), ...loops.slice(0, 5)]);
     await link[Symbol.asyncDispose]();
     await Promise.allSettled(loops);
   }
@@ -241,18 +220,28 @@ export class Appliance implements AsyncDisposable {
       ...edges,
       config: () => this.#config,
     };
+    const updating = this.#stack.use(
+      updatingOf({
+        ...site,
+        onLeaving: () => this.#visionLeft(),
+        onServing: () => this.#visionBack(),
+      }),
+    );
     const doorkeeper = doorkeeperOf({
       ...site,
+      onDecided: (decision) => updating.probation.decided(decision),
       onGranted: (decision) => doors.granted(decision, this.#stop.signal),
       onFault: (fault, cameraId) => this.#faulty(fault, cameraId),
     });
     const collectors = new Collectors((cameraId, active) => vision.collect(cameraId, active));
     const status = (): ReturnType<typeof statusOf> => this.status();
-    const dispatcher = this.#stack.use(dispatcherOf({ ...site, collectors, cameras, status }));
+    const dispatcher = this.#stack.use(
+      dispatcherOf({ ...site, updating, collectors, cameras, status }),
+    );
     const path = join(this.#config.paths.runtime, "control.sock");
     const { version } = this.#options;
     this.#stack.use(await ControlSocket.open({ path, version }, { clock, log, dispatcher }));
-    this.#parts = { ...edges, dispatcher, doorkeeper, collectors, doors, info };
+    this.#parts = { ...edges, dispatcher, doorkeeper, collectors, doors, updating, info };
     link.setRetained("info", infoOf(info()));
   }
 
@@ -330,24 +319,32 @@ export class Appliance implements AsyncDisposable {
       onObserve: (message) => this.#observed(message),
       onHealth: (message) => this.#cameras?.onHealth(message),
       onStreamHeader: (cameraId, bytes) => this.#cameras?.onStreamHeader(cameraId, bytes),
+      onSample: (message) => this.#parts?.updating.runtime.onSample(message),
       onLost: (reason) => this.#visionLost(reason),
       onBack: () => this.#visionBack(),
     };
   }
 
   #observed(message: ObserveMessage): void {
-    const { collectors, doorkeeper, cameras } = this.#parts;
+    const { collectors, doorkeeper, cameras, updating } = this.#parts;
     if (!cameras.ids.includes(message.cameraId)) return;
+    updating.probation.observed(message);
     collectors.observe(message);
     doorkeeper.observe(message).catch((fault) => this.#faulty(fault, message.cameraId));
   }
 
   #visionLost(reason: string): void {
-    const { cameras, events, link, info } = this.#parts;
+    const { events, link, info } = this.#parts;
     events.visionChanged("lost", reason);
+    this.#visionLeft();
+    link.setRetained("info", infoOf(info()));
+  }
+
+  /** Tracks begin anew in another process. */
+  #visionLeft(): void {
+    const { cameras } = this.#parts;
     cameras.visionLost();
     for (const cameraId of cameras.ids) this.#cameraLost(cameraId);
-    link.setRetained("info", infoOf(info()));
   }
 
   #visionBack(): void {

@@ -13,6 +13,7 @@ import type { Log } from "../lib/log.ts";
 import type { Threshold } from "../match/threshold.ts";
 import type { ImageAnalysis, Observation } from "../observation/messages.ts";
 import type { Updater } from "../update/updater.ts";
+import type { OtherSpace } from "./candidate.ts";
 import type { EnrolmentSessions } from "./enrolment-sessions.ts";
 
 /** Frames of a camera while an enrolment collects: observations then carry embedding and source crop. */
@@ -69,6 +70,8 @@ export interface CommandDeps {
   /** The configuration's `vision.enrolment`. */
   readonly enrolmentLimits: () => QualityLimits;
   readonly sessions: EnrolmentSessions;
+  /** Where enrolments are kept too: the space of a candidate pack that is being tried. */
+  readonly otherSpace?: () => OtherSpace | undefined;
   /** Absent: this device takes no updates. */
   readonly updates?: UpdatesPort | undefined;
 }

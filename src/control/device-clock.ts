@@ -7,7 +7,7 @@ import type { Log } from "../lib/log.ts";
 import { ClockTrustKeeper } from "../system/clock-trust.ts";
 
 /** 2026-11-01: no honest clock is earlier. */
-const RELEASED_AT = epochMs(1_793_491_200_000);
+export const RELEASED_AT = epochMs(1_793_491_200_000);
 const TOLERANCE_MS = 60_000;
 
 export function openDeviceClock(

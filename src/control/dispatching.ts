@@ -11,8 +11,8 @@ import type { Cameras } from "./cameras.ts";
 import type { Collectors } from "./collectors.ts";
 import type { StatusReport } from "./deps.ts";
 import { Dispatcher } from "./dispatcher.ts";
-import { EnrolmentSessions } from "./enrolment-sessions.ts";
 import type { Serving } from "./serving.ts";
+import type { Updating } from "./updating.ts";
 
 export interface DispatchingDeps {
   /** In force now: a reload changes some of it. */
@@ -22,6 +22,7 @@ export interface DispatchingDeps {
   readonly random: Random;
   readonly store: Store;
   readonly serving: Serving;
+  readonly updating: Updating;
   readonly vision: VisionProcess;
   readonly link: MqttLink;
   readonly collectors: Collectors;
@@ -31,7 +32,8 @@ export interface DispatchingDeps {
 }
 
 export function dispatcherOf(deps: DispatchingDeps): Dispatcher {
-  const { config, clock, log, random, store, serving, vision, link, collectors, cameras } = deps;
+  const { config, clock, log, random, store, serving, updating, vision, link } = deps;
+  const { collectors, cameras } = deps;
   return new Dispatcher({
     clock,
     log: log.child({ part: "control" }),
@@ -57,7 +59,8 @@ export function dispatcherOf(deps: DispatchingDeps): Dispatcher {
       threshold: serving.threshold,
       enrolment: () => config().enrolment,
       enrolmentLimits: () => config().vision.enrolment,
-      sessions: new EnrolmentSessions(),
+      sessions: updating.sessions,
+      otherSpace: () => updating.runtime.otherSpace,
     },
   });
 }

@@ -19,6 +19,7 @@ export interface DoorkeepingDeps extends Pick<DoorkeeperDeps, "clock" | "onFault
   readonly link: MqttLink;
   readonly events: Events;
   readonly clockTrust: ClockTrustKeeper;
+  readonly onDecided: (decision: Decision) => void;
   /** A grant that the broker has. */
   readonly onGranted: (decision: Decision) => void;
 }
@@ -29,6 +30,7 @@ export function doorkeeperOf(deps: DoorkeepingDeps): Doorkeeper {
     const { firstUsableAt } = decision;
     const latencyMs = firstUsableAt === undefined ? undefined : clock.monotonicMs() - firstUsableAt;
     events.decided(decision, latencyMs);
+    deps.onDecided(decision);
     link.publishDecision(decision, () => {
       doorkeeper.acknowledged(decision.id);
       if (decision.outcome === "grant") deps.onGranted(decision);

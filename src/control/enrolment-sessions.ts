@@ -10,6 +10,10 @@ interface Entry {
 export class EnrolmentSessions {
   readonly #entries = new Set<Entry>();
 
+  get isAny(): boolean {
+    return this.#entries.size > 0;
+  }
+
   /** Whether that camera, or that person, is being enrolled. */
   isBusy(cameraId: CameraId, identityId: IdentityId): boolean {
     return [...this.#entries].some(

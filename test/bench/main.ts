@@ -18,6 +18,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   decision: () => import("./decision.ts"),
   camera: () => import("./camera.ts"),
   memory: () => import("./memory.ts"),
+  update: () => import("./update.ts"),
   soak: () => import("./soak.ts"),
 };
 /** Too long to run unasked. */

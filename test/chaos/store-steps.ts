@@ -1,5 +1,5 @@
 /** The commands that the crash harness gives a store: a seeded life of a few people. */
-import type { EpochMs, IdentityId } from "../../src/lib/brand.ts";
+import type { EpochMs, IdentityId, SpaceId } from "../../src/lib/brand.ts";
 import type { Answer } from "../../src/lib/envelope.ts";
 import type { Store } from "../../src/store/store.ts";
 import { now, person, space, unitVector } from "../store/support.ts";
@@ -17,6 +17,7 @@ export type MakeSteps = (store: Store, random: () => number) => Iterable<CrashSt
 const KID = "0123456789abcdef";
 const PEOPLE = 6;
 const DIMENSION = 32;
+const OTHER_SPACE = "space-2" as SpaceId;
 const cropOf = (random: () => number) => ({
   png: Uint8Array.from({ length: 3000 }, () => Math.floor(random() * 256)),
   landmarks: [{ x: 1, y: 2 }],
@@ -52,11 +53,24 @@ export const steps: MakeSteps = function* (store, random) {
           },
         );
         if (outcome.kind !== "done") throw new Error(`command ${id} was ${outcome.kind}`);
+        // A candidate's space is filled meanwhile: what is in it is erased with the rest.
+        if (kind === "add") reembed(store, identityId, at);
         return outcome.answer;
       },
     };
   }
 };
+
+function reembed(store: Store, identityId: IdentityId, at: EpochMs): void {
+  const pending = store.reembedding.pending(OTHER_SPACE, identityId);
+  if (pending.kind !== "crops") throw new Error(`the crops of ${identityId} are ${pending.kind}`);
+  const templates = pending.crops.map(({ templateId: id }, index) => {
+    const vector = new Float32Array(DIMENSION);
+    vector[index % DIMENSION] = 1;
+    return { id, vector };
+  });
+  store.addReembedded(OTHER_SPACE, [{ identityId, templates }], identityId, at);
+}
 
 function chosen(value: number, templates: number): CrashStep["kind"] {
   if (templates >= 8) return "erase";

@@ -50,7 +50,32 @@ test("what vision sends passes", () => {
   assert.ok(FromVision.safeParse(ping).success);
 });
 
+const sample = {
+  kind: "sample",
+  frame: { cameraId: "door", widthPx: 2, heightPx: 2, pixels: new Uint8Array(6) },
+  look: {
+    spaceId: "space",
+    faces: [{ box: observation.face.box, reasons: [], embedding: new Float32Array(256) }],
+    totalMs: 3,
+  },
+  shed: 0,
+};
+
+test("sampled frames and self-tests pass", () => {
+  assert.ok(FromVision.safeParse(sample).success);
+  const data = { isRepeatable: true, p95Ms: 3, rssBytes: 1 };
+  for (const more of [{}, { goldenCosine: 0.9 }]) {
+    const answer = { kind: "self-test", requestId: 1, result: { data: { ...data, ...more } } };
+    assert.ok(FromVision.safeParse(answer).success);
+  }
+});
+
 const broken: readonly [string, unknown][] = [
+  [
+    "a sampled frame of more bytes than any",
+    { ...sample, frame: { ...sample.frame, pixels: new Uint8Array(12_441_601) } },
+  ],
+  ["a look whose time is no number", { ...sample, look: { ...sample.look, totalMs: Number.NaN } }],
   ["another kind", { ...observe, kind: "grant" }],
   ["an unknown field", { ...observe, identityId: "somebody" }],
   ["a camera id that is a path", { ...observe, cameraId: "../door" }],
@@ -95,7 +120,7 @@ const broken: readonly [string, unknown][] = [
   ],
   [
     "another version",
-    { kind: "ping", requestId: 1, result: { data: { version: 2, rssBytes: 1, progress: 1 } } },
+    { kind: "ping", requestId: 1, result: { data: { version: IPC_VERSION + 1, rssBytes: 1, progress: 1 } } },
   ],
   [
     "a source crop without bound",

@@ -1,5 +1,6 @@
 /** `enrolment/add-image`: one picture sent in becomes one template. */
 import { z } from "zod";
+import type { Embedding } from "../../embedding/embedding.ts";
 import { faceOf, judgeImage } from "../../enrolment/image.ts";
 import type { EnrolledShot } from "../../enrolment/source.ts";
 import type { NewTemplate, RecordTransaction } from "../../gallery/record.ts";
@@ -10,6 +11,7 @@ import { IdentityIdSchema } from "../../lib/id.ts";
 import { answers, type CommandContext, changes, done, refusal } from "../command.ts";
 import { shotRefused } from "../enrolment-refusals.ts";
 import { checkImage } from "../image.ts";
+import { inOtherSpace, storable } from "./enrolment-spaces.ts";
 import { actorOf, unknownIdentity } from "./identity.ts";
 
 /** Above any configured limit; that one is checked with a message of its own. */
@@ -63,16 +65,23 @@ export const enrolmentAddImage = changes(
       ownTemplates: context.reader.templateCount(id, gallery.spaceId),
     });
     if (judged.kind === "refused") return answers(shotRefused(judged));
-    return { commit: (tx) => addShots(tx, context, id, [judged.shot], "image") };
+    const others = await inOtherSpace(context, [judged.shot], signal);
+    return { commit: (tx) => addShots(tx, context, id, { shots: [judged.shot], others }, "image") };
   },
 );
+
+/** Accepted shots, and the same ones in a candidate's space. */
+export interface NewShots {
+  readonly shots: readonly EnrolledShot[];
+  readonly others: Awaited<ReturnType<typeof inOtherSpace>>;
+}
 
 /** Everything of the effect: templates, event, answer. Runs in the command's transaction. */
 export function addShots(
   tx: RecordTransaction,
   context: CommandContext,
   id: IdentityId,
-  shots: readonly EnrolledShot[],
+  { shots, others }: NewShots,
   source: "image" | "camera",
 ): Answer {
   const at = context.clock.epochMs();
@@ -80,7 +89,11 @@ export function addShots(
   if (spaceId === undefined) return refusal("internal", "an enrolment without shots");
   const full = templatesFull(context, id, spaceId, shots.length);
   if (full !== undefined) return full;
-  const added = tx.addTemplates(id, shots.map(templateOf), at);
+  const also = storable(context, id, others);
+  const templatesAdded = shots.map((shot, index) => templateOf(shot, also[index]));
+  const added = tx
+    .addTemplates(id, templatesAdded, at)
+    ?.filter((template) => template.spaceId === spaceId);
   if (added === undefined) return unknownIdentity(id);
   const templates = context.reader.templateCount(id, spaceId);
   tx.appendEvent(
@@ -120,8 +133,12 @@ export function templatesFull(
   );
 }
 
-function templateOf({ embedding, sourceCrop }: EnrolledShot): NewTemplate {
+function templateOf(
+  { embedding, sourceCrop }: EnrolledShot,
+  other: Embedding | undefined,
+): NewTemplate {
   return {
+    ...(other === undefined ? {} : { others: [other] }),
     spaceId: embedding.spaceId,
     vector: embedding.vector,
     ...(sourceCrop === undefined ? {} : { sourceCrop }),

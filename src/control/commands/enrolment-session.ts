@@ -26,6 +26,7 @@ import type { CollectedFrame } from "../deps.ts";
 import { sessionFailed } from "../enrolment-refusals.ts";
 import { unknownCamera } from "./device.ts";
 import { addShots, candidatesOf, galleryOf, templatesFull } from "./enrolment-image.ts";
+import { inOtherSpace } from "./enrolment-spaces.ts";
 import { actorOf, unknownIdentity } from "./identity.ts";
 
 const TICK_MS = 250;
@@ -85,7 +86,7 @@ export const enrolmentStart = takesLong(
           stop: signal,
           cancel: turn.signal,
         });
-        return finished(last, context, id, cameraId);
+        return finished(last, context, { id, cameraId }, signal);
       },
     };
   },
@@ -165,14 +166,17 @@ async function faceShot(
   };
 }
 
-function finished(
+async function finished(
   last: Ending | "stopping",
   context: CommandContext,
-  id: IdentityId,
-  cameraId: CameraId,
-): Prepared {
-  if (last !== "stopping" && last.kind === "commit")
-    return { commit: (tx) => addShots(tx, context, id, last.shots, "camera") };
+  { id, cameraId }: { readonly id: IdentityId; readonly cameraId: CameraId },
+  signal: AbortSignal,
+): Promise<Prepared> {
+  if (last !== "stopping" && last.kind === "commit") {
+    const { shots } = last;
+    const others = await inOtherSpace(context, shots, signal);
+    return { commit: (tx) => addShots(tx, context, id, { shots, others }, "camera") };
+  }
   const answer =
     last === "stopping"
       ? refusal("interrupted", "the daemon stopped; nothing was kept: start again")
