@@ -22,9 +22,10 @@ import { readPackOnDisk } from "../vision/read-pack.ts";
 import { RELEASED_AT } from "./device-clock.ts";
 
 export interface StartDeps {
-  readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
+  /** Open before the pack is known where there are updates: its journal says which. */
+  readonly store: Store | undefined;
 }
 
 /** The pack of this start, and what is kept beside it when there are updates. */
@@ -41,7 +42,7 @@ export async function startPackOf(
   factory: string,
   { store, clock, log }: StartDeps,
 ): Promise<StartPack> {
-  if (update === undefined)
+  if (update === undefined || store === undefined)
     return { pack: await readPackOnDisk(factory), packs: undefined, failed: () => undefined };
   const packs = await Packs.open({ directory: join(paths.state, "packs"), factory });
   const deps = { journal: store.updates, packs, log: log.child({ part: "update" }) };
@@ -52,7 +53,10 @@ export async function startPackOf(
   };
 }
 
-export interface UpdaterOfDeps extends StartDeps {
+export interface UpdaterOfDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly store: Store;
   readonly config: Config;
   readonly version: string;
   readonly random: Random;
