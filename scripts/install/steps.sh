@@ -111,6 +111,34 @@ install_device_key() {
   say "made /etc/ostiary/device.key (root only): keep a copy in a safe, without it the store cannot be read"
 }
 
+# Before anything is installed: a wrong file must not become what the device trusts.
+check_trust() {
+  ((${#trust[@]} > 0)) || return 0
+  local root_file="${trust[0]}" director_file="${trust[1]}"
+  [[ -r $root_file ]] || fail "--trust: cannot read $root_file"
+  [[ -r $director_file ]] || fail "--trust: cannot read $director_file"
+  grep -Eq '"_type"[[:space:]]*:[[:space:]]*"root"' "$root_file" ||
+    fail "--trust: $root_file is no TUF root: take metadata/1.root.json of the release repository"
+  grep -Eq '^[A-Za-z0-9+/]{43}=' "$director_file" ||
+    fail "--trust: $director_file holds no public key: 44 characters of base64 on a line"
+  if grep -q 'PRIVATE KEY' "$director_file"; then fail "--trust: $director_file holds a private key: keep it at home"; fi
+}
+
+# What model updates are believed by: only root may change it, the daemon may read it.
+install_trust() {
+  ((${#trust[@]} > 0)) || return 0
+  local name index=0
+  mkdir -p "$etc/trust"
+  chmod 755 "$etc/trust"
+  for name in root.json director.pub; do
+    install -m 644 "${trust[index]}" "$etc/trust/.$name"
+    sync -f "$etc/trust/.$name"
+    mv -T "$etc/trust/.$name" "$etc/trust/$name"
+    index=$((index + 1))
+  done
+  say "trusts $etc/trust/root.json and director.pub; updates begin with an update section in /etc/ostiary/ostiary.yaml"
+}
+
 install_units() {
   mkdir -p "$units" "$stage/usr/lib/sysusers.d" "$stage/usr/lib/tmpfiles.d"
   install -m 644 "$root/systemd/ostiary.service" "$units/ostiary.service"

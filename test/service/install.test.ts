@@ -80,6 +80,35 @@ describe("install.sh in a staging root", {
     assert.deepEqual(readdirSync(at("opt/ostiary")).toSorted(), ["current", "versions"]);
   });
 
+  it("--trust puts both authorities where the daemon reads them, and nothing that is none", () => {
+    const file = (name: string, text: string): string => {
+      writeFileSync(join(root, name), text);
+      return join(root, name);
+    };
+    const rootFile = file("1.root.json", '{"signatures":[],"signed":{"_type": "root"}}');
+    const director = file("director.pub", `${"A".repeat(43)}=  # head office\n`);
+    const key = file("director.pem", "-----BEGIN PRIVATE KEY-----\n");
+    for (const wrong of [
+      [director, rootFile],
+      [rootFile, key],
+      [rootFile, join(root, "nowhere")],
+    ]) {
+      assert.equal(install("--trust", ...wrong).status, 1);
+      assert.equal(existsSync(at("etc/ostiary/trust")), false);
+    }
+    assert.equal(install("--trust", rootFile).status, 2);
+    const run = install("--trust", rootFile, director);
+    assert.equal(run.status, 0, run.said);
+    for (const [name, from] of [
+      ["root.json", rootFile],
+      ["director.pub", director],
+    ] as const) {
+      const to = at(`etc/ostiary/trust/${name}`);
+      assert.equal(readFileSync(to, "utf8"), readFileSync(from, "utf8"));
+      assert.equal(statSync(to).mode & 0o777, 0o644);
+    }
+  });
+
   it("--check names what is wrong with its fix and exits 1", () => {
     chmodSync(at("etc/ostiary/device.key"), 0o644);
     const run = install("--check");
