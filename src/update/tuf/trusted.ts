@@ -58,8 +58,11 @@ export async function writeTrusted(
       return bytes === undefined ? [] : [[name, bytes.toString("base64")]];
     }),
   );
-  const text = JSON.stringify({ schema: 1, anchor, files: encoded });
-  await writeDurably(join(directory, FILE), Buffer.from(text));
+  const path = join(directory, FILE);
+  const content = Buffer.from(JSON.stringify({ schema: 1, anchor, files: encoded }));
+  const before = await readFile(path).catch(() => undefined);
+  // Most checks find nothing new: the flash is spared.
+  if (before?.equals(content) !== true) await writeDurably(path, content);
 }
 
 /** An empty working directory for `tuf-js` with these files in it. @returns its path */

@@ -1,6 +1,6 @@
 /** What a device keeps of what it has verified, and what becomes of it when the disk does not keep it. */
 import assert from "node:assert/strict";
-import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { addSignature, bytesOf, newTimestamp } from "../../../scripts/release/roles.ts";
@@ -59,7 +59,9 @@ describe("what a device keeps", () => {
   test("without a change it stays as it is, and only the timestamp is asked for", async () => {
     await rig.check(wanted);
     rig.server.paths();
+    const { ino } = await stat(kept());
     await rig.check(wanted);
+    assert.equal((await stat(kept())).ino, ino, "the file is not written again");
     assert.deepEqual(
       rig.server.paths().map((path) =>
         path
