@@ -13,6 +13,7 @@ import { dispatcherOf } from "./control/dispatching.ts";
 import { DoorStates } from "./control/door-states.ts";
 import { doorkeeperOf } from "./control/doorkeeping.ts";
 import { takeCommands } from "./control/intake.ts";
+import { startPackOf, updaterOf } from "./control/model-updates.ts";
 import type { Edges, Parts } from "./control/parts.ts";
 import { openGallery, Serving } from "./control/serving.ts";
 import { ControlSocket } from "./control/socket.ts";
@@ -29,12 +30,12 @@ import { MqttLink } from "./mqtt/link.ts";
 import { addressOf } from "./mqtt/options.ts";
 import { keepPacketLengths } from "./mqtt/packet-lengths.ts";
 import type { ObserveMessage } from "./observation/messages.ts";
+import type { Store } from "./store/store.ts";
 import type { Notifier } from "./system/notify.ts";
 import type { Random } from "./system/random.ts";
 import { createEvents, type Events } from "./telemetry/events.ts";
 import { createMetrics, MetricsEndpoint } from "./telemetry/metrics.ts";
 import { type VisionListener, VisionProcess } from "./vision/process.ts";
-import { readPackOnDisk } from "./vision/read-pack.ts";
 
 export interface ApplianceOptions {
   readonly config: Config;
@@ -102,8 +103,8 @@ export class Appliance implements AsyncDisposable {
   /** Until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log, notifier } = this.#deps;
-    const { serving, vision, link, dispatcher, cameras, clockTrust, doors, events, updating } =
-      this.#parts;
+    const { serving, vision, link, dispatcher, cameras, clockTrust, doors, events } = this.#parts;
+    const { updating, updater } = this.#parts;
     signal.addEventListener("abort", () => this.#stop.abort(), { once: true });
     if (signal.aborted) this.#stop.abort();
     const stop = this.#stop.signal;
@@ -127,6 +128,7 @@ export class Appliance implements AsyncDisposable {
       clockTrust.run(stop),
       watchdog.run(stop),
       updating.run(stop),
+      updater?.run(stop),
       takeCommands({
         commands: link.commands,
         authority: () => ({
@@ -154,7 +156,7 @@ export class Appliance implements AsyncDisposable {
     notifier.stopping("stopping");
     stopReports();
     // No new frames, then no new decisions, then goodbye to the broker.
-    await Promise.allSettled([cameras[Symbol.asyncDispose](), ...loops.slice(0, 5)]);
+    await Promise.allSettled([cameras[Symbol.asyncDispose](), ...loops.slice(0, 6)]);
     await link[Symbol.asyncDispose]();
     await Promise.allSettled(loops);
   }
@@ -227,6 +229,14 @@ export class Appliance implements AsyncDisposable {
         onServing: () => this.#visionBack(),
       }),
     );
+    const { runtime } = updating;
+    const updater = await updaterOf({
+      ...site,
+      config: this.#config,
+      version: info().version,
+      runtime,
+    });
+    if (updater !== undefined) this.#stack.use(updater);
     const doorkeeper = doorkeeperOf({
       ...site,
       onDecided: (decision) => updating.probation.decided(decision),
@@ -236,12 +246,12 @@ export class Appliance implements AsyncDisposable {
     const collectors = new Collectors((cameraId, active) => vision.collect(cameraId, active));
     const status = (): ReturnType<typeof statusOf> => this.status();
     const dispatcher = this.#stack.use(
-      dispatcherOf({ ...site, updating, collectors, cameras, status }),
+      dispatcherOf({ ...site, updating, updater, collectors, cameras, status }),
     );
     const path = join(this.#config.paths.runtime, "control.sock");
     const { version } = this.#options;
     this.#stack.use(await ControlSocket.open({ path, version }, { clock, log, dispatcher }));
-    this.#parts = { ...edges, dispatcher, doorkeeper, collectors, doors, updating, info };
+    this.#parts = { ...edges, dispatcher, doorkeeper, collectors, doors, updating, updater, info };
     link.setRetained("info", infoOf(info()));
   }
 
@@ -255,13 +265,19 @@ export class Appliance implements AsyncDisposable {
     const events = createEvents({ log, metrics });
     const { host, port } = config.telemetry.metrics;
     if (port !== undefined) stack.use(await MetricsEndpoint.open({ host, port }, { metrics }));
-    const pack = await readPackOnDisk(packDirectory);
-    const vision = this.#visionOf(packDirectory);
+    const openStore = (): Store =>
+      stack.use(openDeviceStore(config, credentialsDirectory, { log, random }));
+    // Where there are updates the journal says what is loaded; else models and store are opened at once.
+    const early = config.update === undefined ? undefined : openStore();
+    const given = { clock, log, store: early };
+    const { pack, packs, failed } = await startPackOf(config, packDirectory, given);
+    const vision = this.#visionOf(pack.directory);
     const reading = Promise.withResolvers<void>();
     const starting = vision.start(signal, reading.resolve);
     // Somebody else's failure may come first and end it.
-    starting.catch(() => undefined);
-    const store = stack.use(openDeviceStore(config, credentialsDirectory, { log, random }));
+    const ending = AbortSignal.any([signal, this.#stop.signal]);
+    starting.catch((fault: unknown) => (ending.aborted ? undefined : failed(fault)));
+    const store = early ?? openStore();
     const signer = signerOf(store.deviceSigningKey());
     keepPacketLengths();
     const link = stack.use(
@@ -270,6 +286,7 @@ export class Appliance implements AsyncDisposable {
         bootId: this.#bootId,
         signer,
         outbox: store.outbox,
+        onDesired: packs && ((text) => this.#parts?.updater?.hear(text)),
       }),
     );
     const cameras = this.#camerasOf(vision, link, events);
@@ -284,7 +301,7 @@ export class Appliance implements AsyncDisposable {
         this.#stop.signal.aborted ? undefined : cameras.apply(config.cameras),
       ),
     ]);
-    return { events, store, clockTrust, vision, serving, signer, link, cameras };
+    return { events, store, clockTrust, vision, serving, packs, signer, link, cameras };
   }
 
   /** What every edge is given. */

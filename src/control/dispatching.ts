@@ -9,7 +9,7 @@ import type { Events } from "../telemetry/events.ts";
 import type { VisionProcess } from "../vision/process.ts";
 import type { Cameras } from "./cameras.ts";
 import type { Collectors } from "./collectors.ts";
-import type { StatusReport } from "./deps.ts";
+import type { StatusReport, UpdatesPort } from "./deps.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import type { Serving } from "./serving.ts";
 import type { Updating } from "./updating.ts";
@@ -23,6 +23,7 @@ export interface DispatchingDeps {
   readonly store: Store;
   readonly serving: Serving;
   readonly updating: Updating;
+  readonly updater: UpdatesPort | undefined;
   readonly vision: VisionProcess;
   readonly link: MqttLink;
   readonly collectors: Collectors;
@@ -61,6 +62,7 @@ export function dispatcherOf(deps: DispatchingDeps): Dispatcher {
       enrolmentLimits: () => config().vision.enrolment,
       sessions: updating.sessions,
       otherSpace: () => updating.runtime.otherSpace,
+      updates: deps.updater,
     },
   });
 }

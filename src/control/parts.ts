@@ -5,6 +5,8 @@ import type { MqttLink } from "../mqtt/link.ts";
 import type { Store } from "../store/store.ts";
 import type { ClockTrustKeeper } from "../system/clock-trust.ts";
 import type { Events } from "../telemetry/events.ts";
+import type { Packs } from "../update/packs.ts";
+import type { Updater } from "../update/updater.ts";
 import type { VisionProcess } from "../vision/process.ts";
 import type { Cameras } from "./cameras.ts";
 import type { Collectors } from "./collectors.ts";
@@ -21,6 +23,8 @@ export interface Edges {
   readonly clockTrust: ClockTrustKeeper;
   readonly vision: VisionProcess;
   readonly serving: Serving;
+  /** Of updates; absent where there are none. */
+  readonly packs: Packs | undefined;
   readonly signer: ReturnType<typeof signerOf>;
   readonly link: MqttLink;
   readonly cameras: Cameras;
@@ -33,5 +37,6 @@ export interface Parts extends Edges {
   readonly collectors: Collectors;
   readonly doors: DoorStates;
   readonly updating: Updating;
+  readonly updater: Updater | undefined;
   readonly info: () => InfoSources;
 }
