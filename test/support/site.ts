@@ -54,6 +54,10 @@ export interface SiteOptions {
   /** Where the daemon finds the broker; the site's own when absent. */
   readonly brokerUrl?: (own: Broker) => string | Promise<string>;
   readonly env?: Readonly<Record<string, string>>;
+  /** Of several devices at one broker: this one's name; {@link DEVICE} unless told. */
+  readonly device?: string;
+  /** A broker that another owns; one of its own unless told. */
+  readonly broker?: Broker;
 }
 
 /** An event of the reliable feed whose signature holds. */
@@ -196,7 +200,7 @@ export class Site implements AsyncDisposable {
     try {
       const directory = await mkdtemp(join(tmpdir(), "ostiary-e2e-"));
       stack.defer(() => rm(directory, { recursive: true, force: true }));
-      const broker = stack.use(await startBroker());
+      const broker = options.broker ?? stack.use(await startBroker());
       const cameras: SiteCamera[] = [];
       for (const spec of options.cameras ?? [{ id: "front" }]) {
         const camera = await SiteCamera.start(spec);
@@ -205,7 +209,8 @@ export class Site implements AsyncDisposable {
       }
       const key = await writeNewKey(join(directory, "keys"), "administrator");
       const url = (await options.brokerUrl?.(broker)) ?? broker.url;
-      const config = { ...configOf(directory, url, cameras, key.publicKey), ...options.config };
+      const address = { site: SITE, device: options.device ?? DEVICE, url };
+      const config = { ...configOf(directory, address, cameras, key.publicKey), ...options.config };
       const site = new Site({
         directory,
         configFile: join(directory, "ostiary.yaml"),
@@ -253,8 +258,22 @@ export class Site implements AsyncDisposable {
     return this.#config;
   }
 
+  get device(): string {
+    return this.#options.device ?? DEVICE;
+  }
+
+  /** Of all its topics. */
+  get base(): string {
+    return `ostiary/v1/${SITE}/${this.device}/`;
+  }
+
+  /** Of the device's signing key, once it was heard. */
+  get publicKey(): string {
+    return this.#publicKey ?? "";
+  }
+
   get mqtt(): MqttOptions {
-    return MqttOptions.parse({ url: this.broker.url, site: SITE, device: DEVICE });
+    return MqttOptions.parse({ url: this.broker.url, site: SITE, device: this.device });
   }
 
   camera(id: string): SiteCamera {
@@ -286,7 +305,7 @@ export class Site implements AsyncDisposable {
     const tap = await Tap.open(this.broker.url);
     this.#tap = this.#stack.use(tap);
     const info = await this.eventually(
-      () => tap.last(`${BASE}info`),
+      () => tap.last(`${this.base}info`),
       "info is published",
       START_MS,
     );
@@ -294,7 +313,7 @@ export class Site implements AsyncDisposable {
     const door = consume(
       {
         url: this.broker.url,
-        device: `${SITE}/${DEVICE}`,
+        device: `${SITE}/${this.device}`,
         publicKey: this.#publicKey,
         maxSkewMs: 0,
         mqtt: { reconnectPeriod: 30 },
@@ -406,8 +425,8 @@ export class Site implements AsyncDisposable {
   }
 
   events(since = 0): readonly SignedEvent[] {
-    const keys = new KeyRing([this.#publicKey ?? ""]);
-    return this.tap.on(`${BASE}event`, since).map(({ text, at }) => {
+    const keys = new KeyRing([this.publicKey]);
+    return this.tap.on(`${this.base}event`, since).map(({ text, at }) => {
       const envelope = JSON.parse(text);
       assert(keys.verify(envelope), "an event is not signed by the device");
       const { seq, type, replayed, body, actionable } = JSON.parse(envelope.payload);
@@ -418,13 +437,13 @@ export class Site implements AsyncDisposable {
 
   presence(since = 0): unknown {
     return this.tap
-      .on(`${BASE}state`, since)
+      .on(`${this.base}state`, since)
       .map(({ text }) => JSON.parse(text)["state"])
       .at(-1);
   }
 
   cameraState(id: string, since = 0): Readonly<Record<string, unknown>> | undefined {
-    return this.tap.last(`${BASE}camera/${id}/state`, since);
+    return this.tap.last(`${this.base}camera/${id}/state`, since);
   }
 
   /** @returns when it was heard, on the monotonic clock */
@@ -434,7 +453,7 @@ export class Site implements AsyncDisposable {
       `camera ${id} is ${status}`,
       timeoutMs,
     );
-    return this.tap.on(`${BASE}camera/${id}/state`, since).at(-1)?.at ?? 0;
+    return this.tap.on(`${this.base}camera/${id}/state`, since).at(-1)?.at ?? 0;
   }
 
   logged(message: string): boolean {
@@ -487,12 +506,12 @@ export class Site implements AsyncDisposable {
 
 function configOf(
   directory: string,
-  url: string,
+  address: { readonly site: string; readonly device: string; readonly url: string },
   cameras: readonly SiteCamera[],
   publicKey: string,
 ): Record<string, unknown> {
   return {
-    mqtt: { site: SITE, device: DEVICE, url, reconnect: { firstMs: 200, maxMs: 1000 } },
+    mqtt: { ...address, reconnect: { firstMs: 200, maxMs: 1000 } },
     cameras: cameras.map(({ spec, url: cameraUrl }) => ({
       id: spec.id,
       url: cameraUrl,

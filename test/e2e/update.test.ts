@@ -1,0 +1,264 @@
+/**
+ * From a signed pack to two doors, over real HTTP and one real broker: a canary first, then the other. The
+ * people at the doors stay who they are. Worse packs are found out each in its own way, and go by themselves.
+ */
+import assert from "node:assert/strict";
+import { createReadStream } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { stringify } from "yaml";
+import { FleetBroker } from "../../scripts/release/broker.ts";
+import { readFleet } from "../../scripts/release/fleet.ts";
+import { addPack } from "../../scripts/release/packs.ts";
+import { beginRollout, promote, type Rollouts } from "../../scripts/release/rollouts.ts";
+import { KeyRing } from "../../src/mqtt/envelope.ts";
+import { UpdateReport } from "../../src/release/report.ts";
+import { type Broker, startBroker } from "../support/broker.ts";
+import { withoutModels } from "../support/models.ts";
+import type { BuiltPack } from "../support/pack.ts";
+import { packVariant, type Variant } from "../support/packs-variants.ts";
+import { LEFT, stillOf, THREE_PEOPLE, visitClip } from "../support/people.ts";
+import { TestRepository } from "../support/release.ts";
+import { GROUP, SITE, type Site, startSite, type VerifiedDecision } from "../support/site.ts";
+import { monotonicNow } from "../support/tap.ts";
+
+const UPDATE_MS = 90_000;
+const VISIT_MS = 60_000;
+const never = new AbortController().signal;
+/** In the order of their release counters. */
+const VARIANTS = ["turned", "worse", "crashing", "slow"] as const satisfies readonly Variant[];
+
+describe("packs over the air", { skip: withoutModels() }, () => {
+  const stack = new AsyncDisposableStack();
+  let broker: Broker;
+  let [canary, other]: (Site | undefined)[] = [];
+  let made: TestRepository;
+  let rollouts: Rollouts;
+  const sites = (): readonly Site[] =>
+    [canary, other].filter((site): site is Site => site !== undefined);
+
+  before(async () => {
+    const directory = await mkdtemp(join(tmpdir(), "ostiary-update-"));
+    stack.defer(() => rm(directory, { recursive: true, force: true }));
+    broker = stack.use(await startBroker());
+    made = await TestRepository.make(directory);
+    const server = await serve(made.workspace.repository);
+    stack.defer(() => void server.close());
+    for (const [index, name] of VARIANTS.entries()) {
+      const { directory: pack }: BuiltPack = packVariant(name, index + 1);
+      // The publisher would refuse the one that crashes here: the devices must stand it all the same.
+      const tried = name === "crashing" ? async () => {} : undefined;
+      await addPack(made.workspace, pack, ["x64", "arm64"], tried ?? (async () => {}), made.means);
+      await made.publish();
+    }
+    const trust = { root: made.pinnedRoot, director: join(directory, "director.pub") };
+    await writeFile(trust.director, `${made.workspace.settings.keys["director"]?.publicKey}\n`);
+    const { port } = server.address() as AddressInfo;
+    const url = `http://127.0.0.1:${port}/`;
+    const clip = await visitClip(THREE_PEOPLE);
+    for (const device of ["canary", "other"]) {
+      const site = stack.use(
+        await startSite({
+          broker,
+          device,
+          cameras: [{ id: "front", clip, options: { fps: 5 } }],
+          config: { update: updateOf(url, trust) },
+        }),
+      );
+      if (canary === undefined) canary = site;
+      else other = site;
+    }
+    rollouts = await rolloutsOf(made, broker, sites());
+    stack.defer(async () => rollouts.broker?.[Symbol.asyncDispose]());
+    const image = (await stillOf(THREE_PEOPLE, 6, LEFT)).toString("base64");
+    for (const site of sites()) {
+      await site.done("identity/put", { id: "ann", displayName: "Ann", groups: [GROUP] });
+      await site.done("enrolment/add-image", { id: "ann", image });
+    }
+  });
+  after(() => stack.disposeAsync());
+
+  const begin = (id: string): Promise<unknown> =>
+    beginRollout(rollouts, { packId: id as never, ring: "canary", days: 1, again: false });
+
+  test("before: the enrolled person is granted, the others are not known", async () => {
+    for (const site of sites()) await doorsAreKept(site);
+  });
+
+  test("the canary takes the pack: tested, re-embedded, shadowed, switched, kept", async () => {
+    const site = sites()[0] as Site;
+    const from = monotonicNow();
+    await begin("turned");
+    const kept = await reported(site, from, "committed");
+    assert.equal(kept.active.id, "turned");
+    assert.deepEqual(statesOf(site, from), [
+      "checked",
+      "downloading",
+      "verified",
+      "staged",
+      "self-tested",
+      "re-embedding",
+      "shadow",
+      "activating",
+      "probation",
+      "committed",
+    ]);
+    assert.equal(site.tap.last(`${site.base}info`)?.["pack"], "turned");
+    await doorsAreKept(site);
+    assert.equal(reportsOf(sites()[1] as Site, from).at(-1)?.active.id ?? "reference", "reference");
+  });
+
+  test("the other follows once the canary's own signed word says that it went well", async () => {
+    const from = monotonicNow();
+    const site = sites()[1] as Site;
+    const promoted = await promote(rollouts, never);
+    assert.deepEqual([promoted.verdict.kind, promoted.wished], ["next", [`${SITE}/other`]]);
+    assert.equal((await reported(site, from, "committed")).active.id, "turned");
+    await doorsAreKept(site);
+  });
+
+  const failures: readonly (readonly [Variant, readonly string[]])[] = [
+    ["worse", ["shadow_identities"]],
+    ["crashing", ["self_test_crashed", "self_test_golden"]],
+    ["slow", ["probation_slow"]],
+  ];
+  for (const [name, codes] of failures) {
+    test(`a ${name} pack is found out, and the one before serves on`, async () => {
+      const site = sites()[0] as Site;
+      const from = monotonicNow();
+      await begin(name);
+      const back = await reported(site, from, "rolled-back");
+      assert.equal(back.active.id, "turned");
+      assert.ok(codes.includes(back.error?.code ?? ""), JSON.stringify(back.error));
+      assert.equal(statesOf(site, from).includes("probation"), name === "slow");
+      assert.equal((await promote(rollouts, never)).verdict.kind, "abort");
+      await doorsAreKept(site);
+    });
+  }
+
+  test("nobody was granted but whom the doors know", () => {
+    for (const site of sites()) {
+      const granted = site.decisions.filter(({ outcome }) => outcome === "grant");
+      assert.deepEqual([...new Set(granted.map(({ identity }) => identity))], ["ann"]);
+    }
+  });
+});
+
+/** From now on: the enrolled person is granted, and somebody is unknown. */
+async function doorsAreKept(site: Site): Promise<void> {
+  const from = monotonicNow();
+  const has = (fits: (decision: VerifiedDecision) => boolean): boolean =>
+    site.since(from).some(fits);
+  await site.eventually(
+    () =>
+      has(({ outcome, identity }) => outcome === "grant" && identity === "ann") &&
+      has(({ outcome, reason }) => outcome === "deny" && reason === "unknown"),
+    `${site.device}: ann is granted and a stranger denied`,
+    VISIT_MS,
+  );
+}
+
+/** What a device has signed of its update, in order. */
+function reportsOf(site: Site, since: number): readonly UpdateReport[] {
+  const keys = new KeyRing([site.publicKey]);
+  return site.tap.on(`${site.base}update/state`, since).map(({ text }) => {
+    const envelope = JSON.parse(text);
+    assert.ok(keys.verify(envelope), "a report is not signed by its device");
+    return UpdateReport.parse(JSON.parse(envelope.payload));
+  });
+}
+
+function statesOf(site: Site, since: number): readonly string[] {
+  return [...new Set(reportsOf(site, since).map(({ state }) => state))].filter(
+    (state) => state !== "idle",
+  );
+}
+
+function reported(site: Site, since: number, state: UpdateReport["state"]): Promise<UpdateReport> {
+  return site
+    .eventually(
+      () => reportsOf(site, since).findLast((report) => report.state === state),
+      `${site.device} is ${state}`,
+      UPDATE_MS,
+    )
+    .catch((cause: unknown) => {
+      const said = reportsOf(site, since).map(
+        (report) => `${report.state} ${report.error?.code ?? ""}`,
+      );
+      throw new Error(`${site.device} said: ${said.join(", ")}`, { cause });
+    });
+}
+
+function updateOf(url: string, trust: { readonly root: string; readonly director: string }) {
+  return {
+    repository: { url },
+    trust,
+    temperatureMaxC: 120,
+    selfTest: { runs: 2, p95MaxMs: 60_000 },
+    shadow: {
+      everyMs: 200,
+      frameAgeMaxMs: 5000,
+      framesMin: 6,
+      comparedMin: 6,
+      durationMinMs: 0,
+      p95MaxMs: 60_000,
+    },
+    probation: {
+      durationMs: 9000,
+      framesMin: 3,
+      p95MaxMs: 400,
+      decisionsMin: 100_000,
+      sentinelEveryMs: 1000,
+    },
+  };
+}
+
+async function rolloutsOf(
+  made: TestRepository,
+  broker: Broker,
+  sites: readonly Site[],
+): Promise<Rollouts> {
+  const file = join(made.workspace.directory, "fleet.yaml");
+  const rings = ["canary", "all"];
+  await writeFile(
+    file,
+    stringify({
+      schema: 1,
+      site: SITE,
+      broker: { url: broker.url },
+      devices: sites.map(({ device, publicKey }, index) => ({
+        id: device,
+        publicKey,
+        ring: rings[index],
+      })),
+      rings: rings.map((name) => ({ name, soakHours: 0, shadowAgreementMin: 0 })),
+    }),
+  );
+  const fleet = await readFleet(file);
+  assert.ok(fleet.broker !== undefined);
+  return {
+    workspace: made.workspace,
+    fleet,
+    broker: await FleetBroker.open(fleet.broker, never),
+    means: made.means,
+    silenceMs: 300,
+  };
+}
+
+/** Static files, and 404. */
+async function serve(directory: string): Promise<Server> {
+  const server = createServer((request, response) => {
+    const stream = createReadStream(
+      join(directory, new URL(request.url ?? "", "http://x").pathname),
+    );
+    stream.on("error", () => response.writeHead(404).end());
+    stream.once("open", () => void response.writeHead(200));
+    stream.pipe(response);
+  });
+  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+  return server;
+}
