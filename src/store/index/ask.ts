@@ -1,8 +1,8 @@
 /** Searches in index threads that may be dead, or too busy to answer in time. */
+import type { EmbeddingIndex } from "../../gallery/index-port.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { codeOf } from "../../lib/fault.ts";
 import type { Log } from "../../lib/log.ts";
-import type { ThreadIndex } from "./thread-index.ts";
 
 const SEARCH_TIMEOUT_MS = 250;
 
@@ -28,7 +28,7 @@ export class Asker {
 
   /** @returns the slots it proposes; undefined when the index is not there, failed, or was silent too long */
   async ask(
-    index: ThreadIndex | undefined,
+    index: Pick<EmbeddingIndex, "kind" | "search"> | undefined,
     vector: Float32Array,
     k: number,
   ): Promise<readonly number[] | undefined> {
