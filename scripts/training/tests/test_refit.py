@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from facetrain.distill.refit import refit, ridge
+from facetrain.distill.refit import refit, restate, ridge
 from facetrain.distill.teacher import CheckpointTeacher
 from facetrain.models.create import create_backbone
 from facetrain.models.pocketnet import PocketNet
@@ -35,10 +35,23 @@ def test_a_student_whose_last_layer_was_lost_comes_back() -> None:
     last = list(lost.tail)[-3]
     assert isinstance(last, nn.Conv2d)
     nn.init.normal_(last.weight)
-    before, after = refit(lost.eval(), teacher, crops.split(16))
+    batches = zip(crops.split(16), torch.arange(48).split(16), strict=True)
+    before, after = refit(lost.eval(), teacher, batches)
     assert before < 0.9
     assert after > 0.95
     with torch.no_grad():
         e_ND = F.normalize(lost(lost.preprocessing.apply(crops)))
         target_ND = teacher.embed(crops, torch.arange(48))
     assert (e_ND * target_ND).sum(dim=1).mean() > 0.95
+
+
+def test_statistics_are_those_of_the_pictures() -> None:
+    torch.manual_seed(3)
+    norm = nn.BatchNorm2d(2)
+    norm.running_mean.fill_(9.0)  # pyright: ignore[reportOptionalMemberAccess]
+    x_BCHW = torch.randn(4, 2, 8, 8) * 3 + 5
+    restate(norm, [x_BCHW[:2], x_BCHW[2:]])
+    assert not norm.training
+    assert norm.momentum == 0.1
+    assert torch.allclose(norm.running_mean, x_BCHW.mean(dim=(0, 2, 3)))  # pyright: ignore[reportArgumentType]
+    assert norm(x_BCHW).std().item() < 1.1

@@ -1,7 +1,9 @@
-"""The student's last layer anew, in closed form, on a body that stays as it is.
+"""What of a trained student can be had in closed form: its statistics and its last layer.
 
-Ridge regression from what the last convolution is given to the teacher's embeddings: the best
-linear layer for squared error on the pictures, where gradient descent has had few steps for it.
+Statistics: the normalisations' means and variances, as they are for the averaged weights and for
+crops at their full size; during the run they belonged to other weights and perhaps smaller views.
+Last layer: ridge regression from what the last convolution is given to the teacher's embeddings,
+the best linear layer for squared error on the pictures; gradient descent had few steps for it.
 """
 
 # N pictures, F features, D embedding
@@ -22,13 +24,35 @@ HELD_BACK = 8
 
 
 @torch.no_grad()
-def refit(backbone: PocketNet, teacher: Teacher, crops: Iterable[Tensor]) -> tuple[float, float]:
+def restate(backbone: nn.Module, inputs: Iterable[Tensor]) -> None:
+    """Replace all running statistics by their means over batches; evaluation mode afterwards.
+
+    As for averaged weights in general (Izmailov et al., UAI 2018, arXiv 1803.05407, section 3.2).
+    """
+    norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    backbone.train()
+    for x_BCHW in inputs:
+        backbone(x_BCHW)
+    backbone.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+@torch.no_grad()
+def refit(
+    backbone: PocketNet, teacher: Teacher, batches: Iterable[tuple[Tensor, Tensor]]
+) -> tuple[float, float]:
     """Replace the tail's last convolution and normalisation by the regression's solution.
 
     Args:
         backbone: In evaluation mode; changed in place, and only if that brings it closer to the
             teacher on the pictures held back.
-        crops: Training pictures in batches (B, 3, 112, 112), uint8 RGB.
+        batches: Training pictures: crops (B, 3, 112, 112), uint8 RGB, and where they stand in
+            the set, (B,).
 
     Returns:
         Mean cosine to the teacher on the pictures held back, before and after.
@@ -40,9 +64,9 @@ def refit(backbone: PocketNet, teacher: Teacher, crops: Iterable[Tensor]) -> tup
     assert isinstance(norm, nn.BatchNorm2d)
     handle = convolution.register_forward_pre_hook(lambda _, x: features.append(x[0].flatten(1)))
     try:
-        for crop_BCHW in crops:
+        for crop_BCHW, index_B in batches:
             embeddings.append(F.normalize(backbone(backbone.preprocessing.apply(crop_BCHW))))
-            targets.append(teacher.embed(crop_BCHW, torch.arange(len(crop_BCHW))))
+            targets.append(teacher.embed(crop_BCHW, index_B))
     finally:
         handle.remove()
     feature_NF, target_ND = torch.cat(features).double(), torch.cat(targets).double()
