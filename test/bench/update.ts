@@ -62,7 +62,7 @@ export const bench: Bench = async (context) => {
 
 async function rateOf(rig: UpdateRig, pack: PackOnDisk, { quick, say }: BenchContext) {
   const people = quick ? 8 : 100;
-  const still = await stillOf(THREE_PEOPLE, 6, LEFT);
+  const still = await stillOf(THREE_PEOPLE, 3, LEFT);
   const { faces, spaceId } = await rig.process.analyseImage(still, { maxFaces: 1 });
   const { embedding: vector, sourceCrop } = faces[0] ?? {};
   if (vector === undefined || sourceCrop === undefined) throw new Error("no face in the still");

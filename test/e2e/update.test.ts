@@ -74,7 +74,7 @@ describe("packs over the air", { skip: withoutModels() }, () => {
     }
     rollouts = await rolloutsOf(made, broker, sites());
     stack.defer(async () => rollouts.broker?.[Symbol.asyncDispose]());
-    const image = (await stillOf(THREE_PEOPLE, 6, LEFT)).toString("base64");
+    const image = (await stillOf(THREE_PEOPLE, 3, LEFT)).toString("base64");
     for (const site of sites()) {
       await site.done("identity/put", { id: "ann", displayName: "Ann", groups: [GROUP] });
       await site.done("enrolment/add-image", { id: "ann", image });
