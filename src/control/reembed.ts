@@ -30,6 +30,8 @@ export interface Filled {
 
 /** Identities per transaction: a disk's sync per page, and no more than this done twice after a crash. */
 const PAGE = 8;
+/** Identities looked at between two turns of the event loop. */
+const LOOK_PAGE = 64;
 /** Codes that say something of a crop, not of the process that was to embed it. */
 const OF_THE_CROP = ["crop_unusable", "image_corrupt", "image_unsupported", "image_too_large"];
 
@@ -80,6 +82,23 @@ export async function reembedThese(
     filled.templates += store.addReembedded(spaceId, entries, undefined, at).length;
   }
   return filled.value;
+}
+
+/** Who has a crop without a template in the space. */
+export async function behindIn(
+  spaceId: SpaceId,
+  store: Store,
+  signal: AbortSignal,
+): Promise<readonly IdentityId[]> {
+  const found: IdentityId[] = [];
+  for (let after: IdentityId | undefined; ; ) {
+    signal.throwIfAborted();
+    const { ids, last } = store.reembedding.behind(spaceId, after, LOOK_PAGE);
+    if (last === undefined) return found;
+    found.push(...ids);
+    after = last;
+    await scheduler.yield();
+  }
 }
 
 class Tally {

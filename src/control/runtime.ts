@@ -1,7 +1,8 @@
 /** The running appliance as the updater sees it: what serves, what is tried beside it, and the switch. */
+import { once } from "node:events";
 import type { IdentityId, SpaceId } from "../lib/brand.ts";
 import type { Clock } from "../lib/clock.ts";
-import { Fault } from "../lib/fault.ts";
+import { codeOf, Fault } from "../lib/fault.ts";
 import type { Log } from "../lib/log.ts";
 import type { MatchOptions } from "../match/options.ts";
 import type { SampleMessage, VisionOptions } from "../observation/messages.ts";
@@ -13,7 +14,7 @@ import type { Store } from "../store/store.ts";
 import type { VisionProcess } from "../vision/process.ts";
 import { type OtherSpace, PackCandidate, reembedDepsOf } from "./candidate.ts";
 import type { ProbationWatch } from "./probation.ts";
-import { reembedFrom, reembedThese } from "./reembed.ts";
+import { behindIn, reembedThese } from "./reembed.ts";
 import { openGallery, type Served, type Serving } from "./serving.ts";
 
 export interface RuntimeOptions {
@@ -37,6 +38,9 @@ export interface RuntimeDeps {
   readonly onServing: () => void;
 }
 
+/** The switch waits this long for people who are behind: then they follow while it serves already. */
+const CATCH_UP_MS = 2000;
+const FOLLOW_RETRY_MS = 10_000;
 /** Frames that take longer than this from capture to main say that the machine has no room. */
 const DELAY_MAX_MS = 400;
 
@@ -46,6 +50,8 @@ export class ApplianceRuntime implements Runtime, AsyncDisposable {
   readonly #listeners = new Set<(message: SampleMessage) => void>();
   #candidate: PackCandidate | undefined;
   #isSwitching = false;
+  /** Aborts when another pack serves. */
+  #follow = new AbortController();
 
   constructor(options: RuntimeOptions, deps: RuntimeDeps) {
     this.#options = options;
@@ -117,6 +123,25 @@ export class ApplianceRuntime implements Runtime, AsyncDisposable {
     return this.#deps.probation.delayMs > DELAY_MAX_MS ? "load" : undefined;
   };
 
+  /**
+   * Has whoever has more crops than templates in the active space embedded by the serving process: after a
+   * start with another pack, and after a switch that could not wait for everybody. Until `signal` aborts.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#deps;
+    while (!signal.aborted) {
+      this.#follow = new AbortController();
+      const switched = this.#follow.signal;
+      const isDone = await this.#followUp(AbortSignal.any([signal, switched])).catch((thrown) => {
+        if (!signal.aborted) log.warn({ code: codeOf(thrown) }, "people are still to be embedded");
+        return false;
+      });
+      const rest = AbortSignal.any([signal, switched]);
+      if (isDone && !rest.aborted) await once(rest, "abort");
+      else if (!switched.aborted) await clock.sleep(FOLLOW_RETRY_MS, rest);
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#candidate?.[Symbol.asyncDispose]();
   }
@@ -132,6 +157,24 @@ export class ApplianceRuntime implements Runtime, AsyncDisposable {
     };
   }
 
+  /** @returns true when nobody is left who can be embedded */
+  async #followUp(signal: AbortSignal): Promise<true> {
+    const { store, serving, vision, log } = this.#deps;
+    const { pack } = serving;
+    const { spaceId } = pack.pack.embedder;
+    const ids = store.reembedding.short(spaceId);
+    if (ids.length === 0) return true;
+    const deps = reembedDepsOf(pack, this.#deps, async (crops, stop) => {
+      const found = await vision.embedCrops(crops, { signal: stop });
+      if (found.spaceId === spaceId) return found.embeddings;
+      throw new Fault("model_changed", "another pack serves by now", { retry: "now" });
+    });
+    const { identities, broken } = await reembedThese(ids, deps, signal);
+    const followed = identities - broken.length;
+    log.info({ followed, broken: broken.length }, "people follow into the space that serves");
+    return true;
+  }
+
   /**
    * Everything that can fail or takes time comes first, beside what serves: the process with its models,
    * whoever is not in its space yet, the gallery. Then one step, in which nothing waits but for the end of
@@ -141,16 +184,25 @@ export class ApplianceRuntime implements Runtime, AsyncDisposable {
     const { vision, serving, probation, onLeaving, onServing, log, clock } = this.#deps;
     const startedMs = clock.monotonicMs();
     await using stack = new AsyncDisposableStack();
-    const successor = stack.use(await vision.prepare(pack.directory, signal));
-    using changed = this.#changedElsewhere(pack.pack.embedder.spaceId);
+    const { spaceId } = pack.pack.embedder;
+    using changed = this.#changedElsewhere(spaceId);
+    const [prepared, behind] = await Promise.allSettled([
+      vision.prepare(pack.directory, signal),
+      behindIn(spaceId, this.#deps.store, signal),
+    ]);
+    if (prepared.status === "rejected") throw prepared.reason;
+    const successor = stack.use(prepared.value);
+    if (behind.status === "rejected") throw behind.reason;
     const embed = reembedDepsOf(pack, this.#deps, async (crops, stop) => {
       const { embeddings } = await successor.embedCrops(crops, { signal: stop });
       return embeddings;
     });
-    await reembedFrom(undefined, embed, () => undefined, signal);
+    const untilMs = clock.monotonicMs() + CATCH_UP_MS;
+    const isTime = (): boolean => clock.monotonicMs() < untilMs;
+    for (const id of behind.value) if (isTime()) await reembedThese([id], embed, signal);
     const gallery = await this.#galleryOf(pack, signal);
     if (gallery !== serving.gallery) stack.use(gallery);
-    for (let ids = changed.take(); ids.length > 0; ids = changed.take())
+    for (let ids = changed.take(); ids.length > 0 && isTime(); ids = changed.take())
       await reembedThese(ids, embed, signal);
     signal.throwIfAborted();
 
@@ -172,6 +224,7 @@ export class ApplianceRuntime implements Runtime, AsyncDisposable {
     if (before.gallery !== gallery) await before.gallery[Symbol.asyncDispose]();
     const ms = Math.round(clock.monotonicMs() - startedMs);
     log.info({ packId: pack.pack.id, spaceId: gallery.spaceId, ms }, "another pack serves");
+    this.#follow.abort();
   }
 
   async #galleryOf(pack: PackOnDisk, signal: AbortSignal): Promise<Served["gallery"]> {

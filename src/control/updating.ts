@@ -43,7 +43,9 @@ export function updatingOf({ config, ...deps }: UpdatingDeps): Updating {
     probation,
     runtime,
     sessions,
-    run: (signal) => probation.run(sentinelEveryMs, signal),
+    run: async (signal) => {
+      await Promise.all([probation.run(sentinelEveryMs, signal), runtime.run(signal)]);
+    },
     [Symbol.asyncDispose]: () => runtime[Symbol.asyncDispose](),
   };
 }

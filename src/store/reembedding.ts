@@ -27,6 +27,12 @@ export interface Reembedded {
   readonly templates: readonly NamedVector[];
 }
 
+export interface Behind {
+  readonly ids: readonly IdentityId[];
+  /** Where the next page begins; undefined at the end. */
+  readonly last: IdentityId | undefined;
+}
+
 const cursorName = (spaceId: SpaceId): string => `reembedded.${spaceId}`;
 
 export class Reembedding {
@@ -57,6 +63,15 @@ export class Reembedding {
     return this.#connection
       .all(sql, after ?? "", limit)
       .map((row) => this.pending(spaceId, String(row["id"]) as IdentityId));
+  }
+
+  /** Of the next identities in order of id, those with a crop that has no template in the space. */
+  behind(spaceId: SpaceId, after: IdentityId | undefined, limit: number): Behind {
+    const sql = "SELECT id FROM identity WHERE id > ? ORDER BY id LIMIT ?";
+    const ids = this.#connection
+      .all(sql, after ?? "", limit)
+      .map((row) => String(row["id"]) as IdentityId);
+    return { last: ids.at(-1), ids: ids.filter((id) => this.#isBehind(spaceId, id)) };
   }
 
   pending(spaceId: SpaceId, identityId: IdentityId): Pending {
@@ -104,6 +119,27 @@ export class Reembedding {
       );
     }
     return added;
+  }
+
+  /** Who has more crops than templates in the space: without opening anything, for every start. */
+  short(spaceId: SpaceId): readonly IdentityId[] {
+    const sql = `SELECT c.identity_id FROM source_crop AS c
+      LEFT JOIN template_set AS t ON t.identity_id = c.identity_id AND t.space_id = ?
+      GROUP BY c.identity_id HAVING count(*) > coalesce(max(t.templates), 0) ORDER BY c.identity_id`;
+    return this.#connection
+      .all(sql, spaceId)
+      .map((row) => String(row["identity_id"]) as IdentityId);
+  }
+
+  #isBehind(spaceId: SpaceId, id: IdentityId): boolean {
+    const crops = this.#gallery.cropIds(id);
+    if (crops.length === 0) return false;
+    try {
+      const held = new Set(this.#gallery.templateIds(id, spaceId));
+      return crops.some((crop) => !held.has(crop));
+    } catch {
+      return true;
+    }
   }
 
   /** Who has templates in `from` and none in `to`, in order of id. */

@@ -190,7 +190,10 @@ export class Store implements Disposable {
   };
 
   /** What {@link Reembedding} reads. */
-  get reembedding(): Pick<Reembedding, "cursor" | "counts" | "page" | "pending" | "missing"> {
+  get reembedding(): Pick<
+    Reembedding,
+    "cursor" | "counts" | "page" | "pending" | "behind" | "short" | "missing"
+  > {
     return this.#parts.reembedding;
   }
 

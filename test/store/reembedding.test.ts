@@ -61,7 +61,15 @@ describe("re-embedding", () => {
       ["ben", { done: 2, total: 3 }],
     );
     assert.deepEqual(cropsOf(store.reembedding.pending(OTHER, idOf("ben"))), []);
-    assert.deepEqual(store.reembedding.missing(space, OTHER), ["cat"]);
+    enrol(store, "dan", 1);
+    assert.deepEqual(store.reembedding.short(OTHER), ["dan"]);
+    assert.deepEqual(store.reembedding.behind(OTHER, idOf("ann"), 9), {
+      ids: ["dan"],
+      last: "dan",
+    });
+    assert.deepEqual(store.reembedding.behind(OTHER, idOf("dan"), 9), { ids: [], last: undefined });
+    assert.equal(store.reembedding.short(THIRD).length, 3);
+    assert.deepEqual(store.reembedding.missing(space, OTHER), ["cat", "dan"]);
     assert.ok(store.check().ok);
   });
 
