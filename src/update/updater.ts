@@ -58,6 +58,7 @@ export class Updater implements AsyncDisposable {
   #isGoingBack = false;
   /** Monotonic. */
   #checkDueMs: number = ASKED;
+  #hasLookFailed = false;
   #retries = 0;
 
   constructor(identity: SeekerIdentity, options: UpdateOptions, deps: UpdaterDeps) {
@@ -76,6 +77,7 @@ export class Updater implements AsyncDisposable {
   async run(signal: AbortSignal): Promise<void> {
     const onStop = (): void => this.#step.abort();
     signal.addEventListener("abort", onStop, { once: true });
+    await this.#finishTidying();
     while (!signal.aborted) {
       this.#wake = new AbortController();
       const restMs = await this.#round(signal);
@@ -91,8 +93,10 @@ export class Updater implements AsyncDisposable {
 
   /** A document of `update/desired`, as it came. */
   hear(text: string): void {
-    const problem = this.#guarded(() => this.#seeker.hear(text));
-    if (problem !== undefined) this.#reporter.problem = problem;
+    this.#guarded(() => {
+      this.#reporter.problem = this.#seeker.hear(text);
+      this.#reporter.report();
+    });
     this.#endWhatNobodyWants();
     this.#wake.abort();
   }
@@ -216,7 +220,8 @@ export class Updater implements AsyncDisposable {
   async #look(): Promise<void> {
     const problem = await this.#seeker.look(this.#step.signal);
     this.#checkDueMs = this.#deps.clock.monotonicMs() + this.#options.checkEveryMs;
-    this.#reporter.problem = problem;
+    if (problem !== undefined || this.#hasLookFailed) this.#reporter.problem = problem;
+    this.#hasLookFailed = problem !== undefined;
     this.#endWhatNobodyWants();
   }
 
@@ -262,6 +267,12 @@ export class Updater implements AsyncDisposable {
       // What is left over goes after the next update.
       this.#deps.log.warn({ code: codeOf(thrown) }, "old packs are not removed yet");
     });
+  }
+
+  /** An end may have come between the last entry and the tidying after it. */
+  async #finishTidying(): Promise<void> {
+    const entry = this.#guarded(() => this.#deps.journal.entry());
+    if (entry?.state === "committed" || entry?.state === "rolled-back") await this.#rested(entry);
   }
 
   /** @returns how long until it is tried again; 0 when the update has ended */
