@@ -41,6 +41,7 @@ describe("an update", () => {
     assert.equal(rig.runtime.leaks, 0);
     const states = rig.reports.map(({ state }) => state);
     assert.deepEqual([...new Set(states)], [
+      "idle",
       "checked",
       "downloading",
       "verified",
