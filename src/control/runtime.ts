@@ -128,7 +128,14 @@ export class ApplianceRuntime implements Runtime, AsyncDisposable {
    * start with another pack, and after a switch that could not wait for everybody. Until `signal` aborts.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#deps;
+    const { clock, log, store, serving } = this.#deps;
+    // An enrolment that was judged before a switch and is stored after it says the old space alone.
+    const stop = store.onGalleryChange((change) => {
+      if (change.kind !== "templates-added") return;
+      const known = [serving.gallery.spaceId, this.#candidate?.spaceId];
+      if (!change.templates.some(({ spaceId }) => known.includes(spaceId))) this.#follow.abort();
+    });
+    signal.addEventListener("abort", stop, { once: true });
     while (!signal.aborted) {
       this.#follow = new AbortController();
       const switched = this.#follow.signal;

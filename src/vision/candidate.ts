@@ -14,6 +14,7 @@ import type {
   VisionOptions,
 } from "../observation/messages.ts";
 import { type AnswerOf, VisionLink } from "./link.ts";
+import { watchLink } from "./watch-link.ts";
 
 export interface CandidateProcessOptions {
   readonly packDirectory: string;
@@ -26,16 +27,19 @@ export interface CandidateProcessOptions {
 
 const LOAD_MS = 600_000;
 const REQUEST_MS = 60_000;
-/** Steps of priority given up: whatever else wants the processor has it first. */
-const NICE = 10;
+/** The self-test has judged what it takes: beyond this it grows without end. */
+const RSS_MAX_BYTES = 2 * 1024 ** 3;
 
 export class CandidateProcess implements AsyncDisposable {
   readonly loaded: PackLoaded;
   readonly #link: VisionLink;
+  readonly #stop = new AbortController();
 
-  private constructor(link: VisionLink, loaded: PackLoaded) {
+  private constructor(link: VisionLink, loaded: PackLoaded, clock: Clock) {
     this.#link = link;
     this.loaded = loaded;
+    const limits = { hangMs: REQUEST_MS, rssMaxBytes: RSS_MAX_BYTES };
+    void watchLink(link, limits, { clock, onRss: () => undefined }, this.#stop.signal);
   }
 
   /**
@@ -46,10 +50,13 @@ export class CandidateProcess implements AsyncDisposable {
     deps: { readonly clock: Clock; readonly log: Log },
     signal?: AbortSignal,
   ): Promise<CandidateProcess> {
-    const link = new VisionLink({ entry: entry ?? ownEntry(), listener: NOBODY, nice: NICE }, deps);
+    const link = new VisionLink(
+      { entry: entry ?? ownEntry(), listener: NOBODY, isExpendable: true },
+      deps,
+    );
     try {
       const loaded = await link.ask({ kind: "load-pack", directory, options }, loadMs, signal);
-      return new CandidateProcess(link, loaded);
+      return new CandidateProcess(link, loaded, deps.clock);
     } catch (thrown) {
       link.kill();
       await link.ended;
@@ -82,6 +89,7 @@ export class CandidateProcess implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
     this.#link.kill();
     await this.#link.ended;
   }

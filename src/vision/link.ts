@@ -1,5 +1,6 @@
 /** One vision process, seen from main: started, asked, answered, ended. Its successor gets a link of its own. */
 import { type ChildProcess, fork } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import { setPriority } from "node:os";
 import type { CameraId } from "../lib/brand.ts";
@@ -35,8 +36,8 @@ export interface LinkOptions {
   /** Module that runs the process. */
   readonly entry: string;
   readonly listener: LinkListener;
-  /** Steps of priority that it gives up, 0 to 19; 0 unless told. */
-  readonly nice?: number;
+  /** It gives way to everything else, and is the first to go when memory ends. */
+  readonly isExpendable?: boolean;
 }
 
 interface Pending {
@@ -48,6 +49,8 @@ interface Pending {
 const INVALID_MAX = 3;
 const PENDING_MAX = 64;
 const STDERR_LINES_MAX = 20;
+/** Steps of priority given up, of 19; and how gladly the kernel ends it when memory runs out, of 1000. */
+const EXPENDABLE = { nice: 10, oomScore: 900 };
 /** The only variables that the process gets: it needs libraries, never secrets. */
 const ENVIRONMENT = [
   // Compiled modules: without them every start and thread carries the compiler along (30 MB, 0.3 s).
@@ -87,7 +90,7 @@ export class VisionLink {
   readonly ended: Promise<string>;
 
   constructor(
-    { entry, listener, nice = 0 }: LinkOptions,
+    { entry, listener, isExpendable = false }: LinkOptions,
     deps: { readonly clock: Clock; readonly log: Log },
   ) {
     this.#listener = listener;
@@ -106,7 +109,7 @@ export class VisionLink {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
     // Before it has started a thread: those that it starts inherit it.
-    if (nice > 0) lower(this.#child.pid, nice);
+    if (isExpendable) giveWay(this.#child.pid);
     this.#child.on("message", (message) => this.#received(message));
     this.#logStderr();
     this.ended = new Promise((resolve) => {
@@ -240,11 +243,13 @@ export class VisionLink {
   }
 }
 
-function lower(pid: number | undefined, nice: number): void {
+function giveWay(pid: number | undefined): void {
+  if (pid === undefined) return;
   try {
-    if (pid !== undefined) setPriority(pid, nice);
+    setPriority(pid, EXPENDABLE.nice);
+    writeFileSync(`/proc/${pid}/oom_score_adj`, String(EXPENDABLE.oomScore));
   } catch {
-    // It has ended already, which its exit tells.
+    // It has ended already, which its exit tells, or this kernel does not let us: then it is as all others.
   }
 }
 

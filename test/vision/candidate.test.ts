@@ -26,6 +26,7 @@ describe("a candidate's process", { skip: withoutModels() }, () => {
     assert.ok(isRepeatable && p95Ms > 0 && rssBytes > 1e7);
     const nices = nicesOf(candidate.pid ?? 0);
     assert.ok(nices.length > 3 && nices.every((nice) => nice === 10), nices.join(" "));
+    assert.equal(readFileSync(`/proc/${candidate.pid}/oom_score_adj`, "utf8").trim(), "900");
   });
 
   test("a model that ends the process is an answer with a code", async () => {
