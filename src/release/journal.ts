@@ -51,6 +51,8 @@ type InFlight = (typeof IN_FLIGHT)[number];
 const AT_REST = ["idle", "committed", "rolled-back"] as const satisfies readonly UpdateStateName[];
 /** States in which the candidate serves. */
 const SWITCHED: readonly UpdateStateName[] = ["activating", "probation"];
+/** States in which the candidate runs beside the pack that serves. */
+const TRIED: readonly UpdateStateName[] = ["staged", "self-tested", "re-embedding", "shadow"];
 
 export const JournalEntry = z
   .strictObject({
@@ -128,6 +130,8 @@ export type UpdateEvent =
   /** The pack that should serve is not on disk as it was released; `to` serves. Absent: the factory pack. */
   | { readonly kind: "lost"; readonly to: PackName | undefined; readonly error: UpdateError }
   | { readonly kind: "booted" }
+  /** It has lasted: earlier boots were somebody else's fault. */
+  | { readonly kind: "lasted" }
   /** The daemon ends in good order: the boot that follows is nobody's fault. */
   | { readonly kind: "stopped" };
 
@@ -184,6 +188,8 @@ export function next(entry: JournalEntry, event: UpdateEvent, now: EpochMs): Jou
       });
     case "booted":
       return isInFlight(entry.state) ? { ...entry, tries: entry.tries + 1 } : entry;
+    case "lasted":
+      return TRIED.includes(entry.state) ? { ...entry, tries: 0 } : entry;
     case "stopped":
       return isInFlight(entry.state) ? { ...entry, tries: Math.max(0, entry.tries - 1) } : entry;
     case "reembedded-to":
@@ -230,7 +236,10 @@ function illegal({ state }: JournalEntry, { kind }: UpdateEvent): Fault {
 
 /** The switch and one boot after it. */
 const SWITCHED_TRIES_MAX = 2;
-/** A candidate that takes the whole machine down while it is tried is given up too, but later. */
+/**
+ * A candidate that takes the whole machine down while it is tried is given up too, but later. While a
+ * pack is only fetched nothing of it runs: power that fails all day is not its fault.
+ */
 const TRIES_MAX = 5;
 
 /** Which pack a boot serves. Absent `pack`: the factory pack. */
@@ -248,7 +257,8 @@ export interface Boot {
 export function recover(entry: JournalEntry, now: EpochMs): Boot {
   if (!isInFlight(entry.state)) return { entry, pack: entry.active };
   const isSwitched = SWITCHED.includes(entry.state);
-  if (entry.tries >= (isSwitched ? SWITCHED_TRIES_MAX : TRIES_MAX)) {
+  const isTooMuch = entry.tries >= (isSwitched ? SWITCHED_TRIES_MAX : TRIES_MAX);
+  if (isTooMuch && (isSwitched || TRIED.includes(entry.state))) {
     const failed = next(entry, { kind: "failed", error: crashed(entry) }, now);
     return { entry: failed, pack: entry.active };
   }

@@ -46,6 +46,8 @@ export type Found =
   | { readonly kind: "satisfied" | "agreed"; readonly change: JournalChange }
   | { readonly kind: "refused"; readonly problem: Problem; readonly isTriedAgain: boolean };
 
+/** A publisher's clock may be ahead of a trusted one by this much, ms. */
+const AHEAD_MAX_MS = 24 * 3_600_000;
 const OLD_COPY = ["desired_replayed", "desired_expired"];
 /** What an operator stopped an operator may start again; what failed by itself only the director. */
 const BY_OPERATOR = ["aborted", "requested"];
@@ -180,9 +182,13 @@ export class Seeker {
   /** What was verified is never gone below again, whatever becomes of the rest. */
   #keep({ floors, issuedAt }: Checked): void {
     const { journal, clock, clockTrusted } = this.#deps;
-    const seen = [issuedAt, clockTrusted() ? clock.epochMs() : undefined].filter(
-      (at): at is EpochMs => at !== undefined,
-    );
+    const isTrusted = clockTrusted();
+    // A thief of the online key must not move this device into a time when everything has expired.
+    const isCredible = !isTrusted || (issuedAt ?? 0) <= clock.epochMs() + AHEAD_MAX_MS;
+    const seen = [
+      isCredible ? issuedAt : undefined,
+      isTrusted ? clock.epochMs() : undefined,
+    ].filter((at): at is EpochMs => at !== undefined);
     journal.change(
       {
         ...(floors === undefined ? {} : { metadata: floors }),

@@ -40,6 +40,8 @@ const NO_CROPS_MS = 10 * 60_000;
 const ROLL_BACK_RETRY_MS = 2000;
 /** These say nothing against the pack: it may come again with the same document. */
 const NOT_DENIED = ["superseded", "pack_damaged"];
+/** A candidate that has run beside the serving pack for this long was not what ended the machine. */
+const LASTED_MS = 10 * 60_000;
 const ASKED = Number.NEGATIVE_INFINITY;
 
 export class Updater implements AsyncDisposable {
@@ -78,6 +80,11 @@ export class Updater implements AsyncDisposable {
     const onStop = (): void => this.#step.abort();
     signal.addEventListener("abort", onStop, { once: true });
     await this.#finishTidying();
+    const startedMs = this.#deps.clock.monotonicMs();
+    const stopLooking = this.#deps.clock.every(LASTED_MS / 10, () => {
+      if (this.#deps.clock.monotonicMs() - startedMs >= LASTED_MS)
+        this.#guarded(() => this.#note("lasted"));
+    });
     while (!signal.aborted) {
       this.#wake = new AbortController();
       const restMs = await this.#round(signal);
@@ -85,9 +92,11 @@ export class Updater implements AsyncDisposable {
       if (restMs > 0)
         await this.#deps.clock.sleep(restMs, AbortSignal.any([this.#wake.signal, signal]));
     }
+    stopLooking();
     signal.removeEventListener("abort", onStop);
     await this.#steps.release();
-    this.#guarded(() => this.#noteStop());
+    // A boot that follows a stop in good order is held against nobody.
+    this.#guarded(() => this.#note("stopped"));
     for (const wake of [...this.#waiters]) wake();
   }
 
@@ -341,12 +350,11 @@ export class Updater implements AsyncDisposable {
     return true;
   }
 
-  /** A boot that follows a stop in good order is held against nobody. */
-  #noteStop(): void {
+  #note(kind: "stopped" | "lasted"): void {
     const { journal, clock } = this.#deps;
     const entry = journal.entry();
-    const stopped = next(entry, { kind: "stopped" }, clock.epochMs());
-    if (stopped.tries !== entry.tries) this.#commit({ entry: stopped });
+    const noted = next(entry, { kind }, clock.epochMs());
+    if (noted.tries !== entry.tries) this.#commit({ entry: noted });
   }
 
   /** The store may be failing: the watchdog tells, and the doors are its business. */

@@ -357,11 +357,19 @@ describe("what the authorities say", () => {
 
   test("what was verified raises the floors, also when it ends in a refusal", async () => {
     await using rig = await UpdateRig.open();
-    rig.source.issuedAt = Date.parse("2026-01-20T00:00:00Z") as never;
+    rig.source.issuedAt = Date.parse("2026-01-05T20:00:00Z") as never;
     rig.updater.hear(rig.director.wants(NEW));
     await rig.until(() => rig.reports.at(-1)?.error?.code === "target_missing", "it is not listed");
     const { timeMs, metadata } = rig.journal.floors();
     assert.deepEqual([timeMs, metadata?.["timestamp"]], [rig.source.issuedAt, rig.source.checks]);
+  });
+
+  test("a signed time far ahead of a trusted clock moves nothing", async () => {
+    await using rig = await UpdateRig.open();
+    rig.source.issuedAt = Date.parse("2099-01-01T00:00:00Z") as never;
+    rig.updater.hear(rig.director.wants(NEW));
+    await rig.until(() => rig.reports.at(-1)?.error?.code === "target_missing", "it is not listed");
+    assert.ok(rig.journal.floors().timeMs <= rig.clock.epochMs());
   });
 
   test("a repository and a director that mean different packs agree on nothing", async () => {
@@ -476,6 +484,20 @@ describe("a boot", () => {
     await rig.reach("probation");
     for (let boot = 0; boot < 4; boot += 1) await rig.reboot();
     assert.deepEqual([rig.state, rig.runtime.active().sha256], ["probation", NEW.name.sha256]);
+  });
+
+  test("many hours apart are not the candidate's fault", async () => {
+    await using rig = await UpdateRig.open();
+    rig.source.add(NEW);
+    rig.runtime.holds.add("shadow");
+    rig.updater.hear(rig.director.wants(NEW));
+    await rig.reach("shadow");
+    for (let boot = 0; boot < 8; boot += 1) {
+      await rig.restart();
+      rig.runtime.holds.add("shadow");
+      await rig.clock.advance(3_600_000);
+    }
+    assert.equal(rig.state, "shadow");
   });
 
   test("numbers its reports above every one before", async () => {
