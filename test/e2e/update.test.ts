@@ -23,7 +23,14 @@ import type { BuiltPack } from "../support/pack.ts";
 import { packVariant, type Variant } from "../support/packs-variants.ts";
 import { LEFT, stillOf, THREE_PEOPLE, visitClip } from "../support/people.ts";
 import { TestRepository } from "../support/release.ts";
-import { GROUP, SITE, type Site, startSite, type VerifiedDecision } from "../support/site.ts";
+import {
+  GROUP,
+  PATIENT,
+  SITE,
+  type Site,
+  startSite,
+  type VerifiedDecision,
+} from "../support/site.ts";
 import { monotonicNow } from "../support/tap.ts";
 
 const UPDATE_MS = 90_000;
@@ -66,7 +73,7 @@ describe("packs over the air", { skip: withoutModels() }, () => {
           broker,
           device,
           cameras: [{ id: "front", clip, options: { fps: 5 } }],
-          config: { update: updateOf(url, trust) },
+          config: { decision: PATIENT, update: updateOf(url, trust) },
         }),
       );
       if (canary === undefined) canary = site;
