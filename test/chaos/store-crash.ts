@@ -130,7 +130,11 @@ function checkAfter(directory: string, lines: readonly HarnessLine[]): void {
     if (line.kind === "begin") pending = line;
     if (line.kind !== "acknowledged" || pending === undefined) continue;
     if (pending.step === "erase")
-      gone = [...gone, ...(model.get(pending.identityId)?.nonces ?? [])];
+      gone = [
+        ...gone,
+        ...(model.get(pending.identityId)?.nonces ?? []),
+        ...line.nonces.slice(0, -1),
+      ];
     // The last one drawn sealed the answer, which outlives the person.
     model = applied(model, pending, line.nonces.slice(0, -1));
     acknowledged.push(line);

@@ -36,6 +36,8 @@ export const steps: MakeSteps = function* (store, random) {
       kind,
       identityId,
       run: ({ id, seq }) => {
+        // A candidate's space is filled meanwhile: what is in it is erased with the rest.
+        reembed(store, identityId, at);
         const outcome = store.inbox.commitCommand(
           { id, kid: KID, stream: "stream-1", seq, at },
           (tx) => {
@@ -53,8 +55,6 @@ export const steps: MakeSteps = function* (store, random) {
           },
         );
         if (outcome.kind !== "done") throw new Error(`command ${id} was ${outcome.kind}`);
-        // A candidate's space is filled meanwhile: what is in it is erased with the rest.
-        if (kind === "add") reembed(store, identityId, at);
         return outcome.answer;
       },
     };
@@ -64,6 +64,7 @@ export const steps: MakeSteps = function* (store, random) {
 function reembed(store: Store, identityId: IdentityId, at: EpochMs): void {
   const pending = store.reembedding.pending(OTHER_SPACE, identityId);
   if (pending.kind !== "crops") throw new Error(`the crops of ${identityId} are ${pending.kind}`);
+  if (pending.crops.length === 0) return;
   const templates = pending.crops.map(({ templateId: id }, index) => {
     const vector = new Float32Array(DIMENSION);
     vector[index % DIMENSION] = 1;
