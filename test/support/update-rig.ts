@@ -161,3 +161,15 @@ export function gapsOf(observed: readonly ObserveMessage[]): readonly number[] {
       : [message.capturedAt.monotonicMs - before.capturedAt.monotonicMs];
   });
 }
+
+/** Between two frames of one space, the middle of the newest hundred, ms. */
+export function usualMs(observed: readonly ObserveMessage[]): number {
+  const newest = observed.slice(-100);
+  const between = newest.slice(1).flatMap((message, index) => {
+    const before = newest[index];
+    return before?.spaceId === message.spaceId
+      ? [message.capturedAt.monotonicMs - before.capturedAt.monotonicMs]
+      : [];
+  });
+  return between.toSorted((a, b) => a - b)[between.length >> 1] ?? 0;
+}
