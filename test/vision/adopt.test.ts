@@ -15,6 +15,7 @@ import { type NutSource, openNutSource } from "../support/nut-source.ts";
 import { referencePack } from "../support/pack.ts";
 import { packVariant } from "../support/packs-variants.ts";
 import { until } from "../support/tap.ts";
+import { gapsOf, usualMs } from "../support/update-rig.ts";
 
 const CAMERA = "door" as CameraId;
 const WALK = ["-stream_loop", "-1", "-i", `${CLIPS}/face-demographics-walking-and-pause.gif`];
@@ -107,11 +108,11 @@ describe("another pack takes over", { skip: withoutModels() }, () => {
     await successor.adopt();
     await frames(turned, 10);
     assert.deepEqual([vision.pid, vision.status().loaded?.spaceId], [successor.pid, turned]);
-    const times = observed.map(({ capturedAt }) => capturedAt.monotonicMs);
-    const gaps = times.slice(1).map((time, index) => time - (times[index] ?? time));
-    const gap = Math.max(...gaps.slice(before - 2));
-    assert.ok(gap > 0 && gap <= GAP_MAX_MS, `${gap} ms`);
-    console.log(`gap at the switch: ${Math.round(gap)} ms`);
+    const gap = Math.max(...gapsOf(observed));
+    const usual = usualMs(observed);
+    console.log(`gap at the switch: ${Math.round(gap)} ms (usual: ${Math.round(usual)} ms)`);
+    // Where frames are looked at once a second anyway, others use the machine too.
+    assert.ok(gap > 0 && gap <= GAP_MAX_MS + 4 * usual, `${gap} ms, ${usual} are usual`);
     assert.deepEqual([vision.status().restarts, lost], [0, []]);
   });
 
