@@ -52,7 +52,6 @@ export class FakeRuntime implements Runtime {
   readonly calls: string[] = [];
   /** Faults by call: thrown once each. */
   readonly faults = new Map<string, Fault[]>();
-  missing: readonly string[] = [];
   /** Whom re-embedding cannot help. */
   withoutCrops: readonly string[] = [];
   deferred: Deferral | undefined;
@@ -76,7 +75,8 @@ export class FakeRuntime implements Runtime {
 
   readonly active = (): PackOnDisk => this.#active;
 
-  readonly openCandidate = async (pack: PackOnDisk): Promise<Candidate> => {
+  readonly openCandidate = async (pack: PackOnDisk, signal: AbortSignal): Promise<Candidate> => {
+    signal.throwIfAborted();
     this.#call("openCandidate", pack.pack.id);
     this.open += 1;
     const { spaceId } = pack.pack.embedder;
@@ -111,19 +111,22 @@ export class FakeRuntime implements Runtime {
     };
   };
 
-  readonly coverage = (spaceId: SpaceId) => ({
-    missing: this.#covered.has(spaceId)
-      ? [...this.missing, ...this.withoutCrops]
-      : ["ada", "bob", ...this.withoutCrops],
-  });
+  readonly coverage = (spaceId: SpaceId) => {
+    if (spaceId === this.#active.pack.embedder.spaceId) return { missing: [] };
+    const isFilled = this.#covered.has(spaceId);
+    return { missing: isFilled ? this.withoutCrops : ["ada", "bob", ...this.withoutCrops] };
+  };
 
-  readonly switchTo = async (pack: PackOnDisk): Promise<void> => {
+  readonly switchTo = async (pack: PackOnDisk, signal: AbortSignal): Promise<void> => {
+    signal.throwIfAborted();
     this.#call("switchTo", pack.pack.id);
     this.#active = pack;
   };
 
   readonly retainSpaces = (spaceIds: readonly SpaceId[]): void => {
     this.retained = spaceIds;
+    const kept: readonly string[] = [this.#active.pack.embedder.spaceId, ...spaceIds];
+    for (const spaceId of this.#covered) if (!kept.includes(spaceId)) this.#covered.delete(spaceId);
   };
 
   readonly probation = (): ProbationSample => this.sample;
