@@ -7,7 +7,7 @@ import { addressOf } from "../mqtt/options.ts";
 import { checkPack } from "./check-pack.ts";
 import { checkBroker, checkDecoders } from "./check-reach.ts";
 import { checkStore } from "./check-store.ts";
-import { checkUpdate } from "./check-update.ts";
+import { checkRepository, checkUpdate } from "./check-update.ts";
 import type { Action } from "./command.ts";
 import { loadConfigOf } from "./config-file.ts";
 import { EXIT } from "./exit.ts";
@@ -58,7 +58,11 @@ async function findingsOf(context: Parameters<Action>[0]): Promise<readonly Find
     findings.push({ state: "warn", what: "configuration", text });
   findings.push(...(await checkPack(config)), ...(await checkUpdate(config)));
   if (args.flag("reach"))
-    findings.push(...(await checkDecoders(config, signal)), await checkBroker(config, signal));
+    findings.push(
+      ...(await checkDecoders(config, signal)),
+      await checkBroker(config, signal),
+      ...(await checkRepository(config, signal)),
+    );
   // Last: it may hand the process over to the store's owner.
   findings.push(...(await checkStore(loaded as Awaited<ReturnType<typeof loadConfigOf>>, signal)));
   return findings;

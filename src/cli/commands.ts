@@ -51,7 +51,7 @@ export const COMMANDS: readonly Command[] = [
     operands: [],
     options: {
       config,
-      reach: { help: "also try the decoders and the broker" },
+      reach: { help: "also try the decoders, the broker and the release repository" },
       lines: { help: "print tab-separated state, subject, finding and fix (for scripts)" },
       json,
     },

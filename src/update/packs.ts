@@ -65,7 +65,7 @@ export class Packs {
    *
    * @param name absent: the factory pack, whose files are left to vision to verify
    */
-  read(name: PackName | undefined): PackOnDisk | undefined {
+  read(name: Pick<PackName, "sha256"> | undefined): PackOnDisk | undefined {
     if (name === undefined || name.sha256 === this.factory.sha256) return this.factory;
     const directory = this.#at(name.sha256);
     const bytes = manifestNow(directory);

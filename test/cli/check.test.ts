@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { newSigner } from "../mqtt/harness.ts";
+import { tinyPack, writePack } from "../update/support.ts";
 import { cli } from "./support.ts";
 
 interface Finding {
@@ -69,6 +70,28 @@ describe("check and config", () => {
     const texts = good.filter(({ what, state }) => what === "updates" && state === "ok");
     assert.match(texts[0]?.text ?? "", /root 3, good until 2027/);
     assert.equal(texts.length, 3);
+  });
+
+  it("names an active pack that is damaged, and a repository that does not answer", async () => {
+    const factory = writePack(join(directory, "factory"), tinyPack({ counter: 1 }));
+    const tiny = tinyPack({ counter: 2 });
+    const active = writePack(join(directory, "state", "packs", tiny.name.sha256), tiny);
+    symlinkSync(tiny.name.sha256, join(directory, "state", "packs", "active"));
+    const repository = { url: `file://${directory}/stick/` };
+    const content = { ...base, paths: { ...base.paths, pack: factory }, update: { repository } };
+    const updatesOf = async (...more: readonly string[]): Promise<string> => {
+      const { out } = await cli(["check", "--config", write(content), "--json", ...more]);
+      const { findings } = JSON.parse(out) as { findings: readonly Finding[] };
+      return findings
+        .filter(({ what }) => what === "updates")
+        .map(({ state, text }) => `${state} ${text}`)
+        .join("\n");
+    };
+    assert.match(await updatesOf(), /^ok pack-2 serves, release 2$/m);
+    writeFileSync(join(active, "embedder.onnx"), "rotten");
+    assert.match(await updatesOf(), /^fail the active pack .* is missing or damaged/m);
+    assert.match(await updatesOf("--reach"), /^(?:ok|warn) .*stick/m);
+    rmSync(join(directory, "state"), { recursive: true });
   });
 
   it("finds the pack missing, and the store not made yet", async () => {
