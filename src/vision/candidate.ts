@@ -27,8 +27,8 @@ export interface CandidateProcessOptions {
 
 const LOAD_MS = 600_000;
 const REQUEST_MS = 60_000;
-/** The self-test has judged what it takes: beyond this it grows without end. */
-const RSS_MAX_BYTES = 2 * 1024 ** 3;
+/** As a serving process: the self-test has judged what it takes at first, and this what it grows to. */
+const RSS_MAX_BYTES = 1024 ** 3;
 
 export class CandidateProcess implements AsyncDisposable {
   readonly loaded: PackLoaded;

