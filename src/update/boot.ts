@@ -15,14 +15,16 @@ export interface BootDeps {
 }
 
 /**
- * Notes the try, mends the links and says what to serve. A journal that cannot be read or written starts
- * nothing new: then the factory pack serves, or the pack that served before.
+ * Notes the try, mends the links and says what to serve. A journal that cannot be written starts nothing
+ * new: the pack before the update serves. One that cannot be read names no pack: the factory pack serves.
  */
 export async function bootPack(deps: BootDeps, now: EpochMs): Promise<PackOnDisk> {
   const { journal, packs, log } = deps;
   const read = memoised((name) => packs.read(name));
+  let before: PackName | undefined;
   try {
     const found = journal.entry();
+    before = found.active;
     const { entry, pack } = bootOf(found, (name) => read(name) !== undefined, now);
     if (entry !== found) {
       journal.change({ entry }, now);
@@ -30,17 +32,17 @@ export async function bootPack(deps: BootDeps, now: EpochMs): Promise<PackOnDisk
       log.warn({ state, tries, code: error?.code }, error?.message ?? "an update goes on");
     }
     const isCandidate = pack !== undefined && pack.sha256 === entry.candidate?.sha256;
-    const before = isCandidate && isInFlight(entry.state) ? entry.active : entry.previous;
-    await packs.point(pack, before).catch((thrown: unknown) => {
+    const previous = isCandidate && isInFlight(entry.state) ? entry.active : entry.previous;
+    await packs.point(pack, previous).catch((thrown: unknown) => {
       log.warn({ code: codeOf(thrown) }, "the links of the packs cannot be written");
     });
     return (pack === undefined ? undefined : read(pack)) ?? packs.factory;
   } catch (thrown) {
     log.error(
       { code: codeOf(thrown) },
-      `the journal of updates cannot be used, the pack before any update serves: ${messageOf(thrown)}`,
+      `the journal of updates cannot be used, nothing new is started: ${messageOf(thrown)}`,
     );
-    return packs.factory;
+    return (before === undefined ? undefined : read(before)) ?? packs.factory;
   }
 }
 

@@ -276,6 +276,9 @@ export class Steps implements AsyncDisposable {
 
   async #watch(entry: InFlightEntry): Promise<Stepped> {
     const { runtime, onProgress } = this.#deps;
+    // A start that could not write its journal serves the pack before: what it does proves nothing.
+    if (runtime.active().sha256 !== entry.candidate.sha256)
+      throw new Fault("not_serving", "another pack serves than the one on probation");
     const sample = runtime.probation();
     const verdict = probationVerdict(sample, this.#options.probation);
     if (verdict.kind === "failed") throw new Fault(verdict.code, verdict.message);

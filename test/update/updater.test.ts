@@ -178,6 +178,17 @@ describe("a pack that fails", () => {
     });
   }
 
+  test("to be what serves on probation is not kept by what another pack does", async () => {
+    await using rig = await UpdateRig.open();
+    rig.source.add(NEW);
+    rig.updater.hear(rig.director.wants(NEW));
+    await rig.reach("probation");
+    await rig.runtime.switchTo(rig.packs.factory, never);
+    rig.runtime.sample = { ...WELL, elapsedMs: 60_000 };
+    await rig.reach("rolled-back");
+    assert.equal(rig.journal.entry().error?.code, "not_serving");
+  });
+
   test("is tried again when the director says so with a higher attemptEpoch, and only then", async () => {
     await using rig = await UpdateRig.open();
     rig.source.add(NEW);
