@@ -41,7 +41,10 @@ export interface ShadowingDeps {
 
 const TICK_MS = 1000;
 
-/** @throws Fault with the code of the verdict, `aborted`, and what `look` throws */
+/**
+ * @param onProgress told once a second, and at the end
+ * @throws Fault with the code of the verdict, `aborted`, and what `look` throws
+ */
 export async function runShadow(
   deps: ShadowingDeps,
   onProgress: (stats: ShadowStats) => void,
@@ -51,6 +54,7 @@ export async function runShadow(
   const startedMs = clock.monotonicMs();
   const inbox = new Latest<SampleMessage | "tick">();
   let [tally, shedAtSource, busy] = [NO_SHADOW, 0, false];
+  let toldMs = Number.NEGATIVE_INFINITY;
   const stopSamples = deps.samples((message) => {
     // Another process counts from the beginning.
     const fresh = message.shed < shedAtSource ? message.shed : message.shed - shedAtSource;
@@ -73,8 +77,12 @@ export async function runShadow(
       }
       busy = false;
       const stats = shadowStatsOf(tally);
-      if (input !== "tick") onProgress(stats);
-      const verdict = shadowVerdict(stats, clock.monotonicMs() - startedMs, options);
+      const nowMs = clock.monotonicMs();
+      const verdict = shadowVerdict(stats, nowMs - startedMs, options);
+      if (verdict.kind !== "more" || nowMs - toldMs >= TICK_MS) {
+        toldMs = nowMs;
+        onProgress(stats);
+      }
       if (verdict.kind === "passed") return stats;
       if (verdict.kind === "failed") throw new Fault(verdict.code, verdict.message);
     }
