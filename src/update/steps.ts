@@ -64,31 +64,12 @@ export class Steps implements AsyncDisposable {
    * @throws Fault; with `retry: "never"` the candidate has failed
    */
   async step(entry: JournalEntry, signal: AbortSignal): Promise<Stepped> {
-    const update = entry as InFlightEntry;
-    switch (entry.state) {
-      case "checked":
-        return this.#begin(update);
-      case "downloading":
-        return this.#download(update, signal);
-      case "verified":
-        await this.#deps.packs.stage(update.candidate.sha256);
-        return this.#on(update, { kind: "staged" });
-      case "staged":
-        return this.#selfTest(update, signal);
-      case "self-tested":
-        return (
-          (await this.#deferral(["thermal", "load"])) ?? this.#on(update, { kind: "reembedding" })
-        );
-      case "re-embedding":
-        return this.#reembed(update, signal);
-      case "shadow":
-        return this.#shadow(update, signal);
-      case "activating":
-        return this.#activate(update, signal);
-      case "probation":
-        return this.#watch(update);
-      default:
-        throw new Fault("update_illegal", `no update is under way in ${entry.state}: report this`);
+    try {
+      return await this.#step(entry as InFlightEntry, signal);
+    } catch (thrown) {
+      // Whatever it was: the next try has a process of its own.
+      await this.release();
+      throw thrown;
     }
   }
 
@@ -131,6 +112,34 @@ export class Steps implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release();
+  }
+
+  async #step(update: InFlightEntry, signal: AbortSignal): Promise<Stepped> {
+    switch (update.state) {
+      case "checked":
+        return this.#begin(update);
+      case "downloading":
+        return this.#download(update, signal);
+      case "verified":
+        await this.#deps.packs.stage(update.candidate.sha256);
+        return this.#on(update, { kind: "staged" });
+      case "staged":
+        return this.#selfTest(update, signal);
+      case "self-tested":
+        return (
+          (await this.#deferral(["thermal", "load"])) ?? this.#on(update, { kind: "reembedding" })
+        );
+      case "re-embedding":
+        return this.#reembed(update, signal);
+      case "shadow":
+        return this.#shadow(update, signal);
+      case "activating":
+        return this.#activate(update, signal);
+      case "probation":
+        return this.#watch(update);
+      default:
+        throw new Fault("update_illegal", `no update is under way in ${update.state}: report this`);
+    }
   }
 
   #on(entry: JournalEntry, event: UpdateEvent, more: JournalChange = {}): Stepped {

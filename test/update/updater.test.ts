@@ -291,6 +291,8 @@ describe("an update waits", () => {
     for (let time = 0; time < 2; time += 1) rig.runtime.fail("shadow", "candidate_lost", "later");
     rig.updater.hear(rig.director.wants(NEW));
     await rig.reach("probation", 5000);
+    const opened = rig.runtime.calls.filter((call) => call.startsWith("openCandidate"));
+    assert.equal(opened.length, 3, "each try has a process of its own");
     rig.runtime.sample = { ...WELL, elapsedMs: 60_000 };
     await rig.reach("committed");
     rig.source.add(NEWER);
