@@ -105,7 +105,7 @@ describe("packs over the air", { skip: withoutModels() }, () => {
     const site = sites()[0] as Site;
     const from = monotonicNow();
     await begin("turned");
-    const kept = await reported(site, from, "committed");
+    const kept = await reported(site, from, "committed", "turned");
     assert.equal(kept.active.id, "turned");
     assert.deepEqual(statesOf(site, from), [
       "checked",
@@ -130,7 +130,7 @@ describe("packs over the air", { skip: withoutModels() }, () => {
     const promoted = await promote(rollouts, never);
     assert.deepEqual([promoted.verdict.kind, promoted.wished], ["next", [`${SITE}/other`]]);
     await site.done("update/apply", {});
-    assert.equal((await reported(site, from, "committed")).active.id, "turned");
+    assert.equal((await reported(site, from, "committed", "turned")).active.id, "turned");
     await doorsAreKept(site);
   });
 
@@ -145,7 +145,7 @@ describe("packs over the air", { skip: withoutModels() }, () => {
       const site = sites()[0] as Site;
       const from = monotonicNow();
       await begin(name);
-      const back = await reported(site, from, "rolled-back");
+      const back = await reported(site, from, "rolled-back", name);
       assert.equal(back.active.id, "turned");
       assert.ok(codes.includes(back.error?.code ?? ""), JSON.stringify(back.error));
       assert.equal(statesOf(site, from).includes("probation"), name === "slow");
@@ -192,10 +192,19 @@ function statesOf(site: Site, since: number): readonly string[] {
   );
 }
 
-function reported(site: Site, since: number, state: UpdateReport["state"]): Promise<UpdateReport> {
+/** What is kept is active; what has failed is still named beside what serves. */
+function reported(
+  site: Site,
+  since: number,
+  state: "committed" | "rolled-back",
+  pack: string,
+): Promise<UpdateReport> {
   return site
     .eventually(
-      () => reportsOf(site, since).findLast((report) => report.state === state),
+      () =>
+        reportsOf(site, since).findLast(
+          (report) => report.state === state && (report.candidate ?? report.active).id === pack,
+        ),
       `${site.device} is ${state}`,
       UPDATE_MS,
     )
