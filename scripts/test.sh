@@ -11,6 +11,8 @@ set -uo pipefail
 root="$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 cd "$root" || exit 1
 export OSTIARY_SHARED="${OSTIARY_SHARED:-$root/../shared}"
+# ONNX Runtime reports to its maker otherwise.
+export ORT_DISABLE_TELEMETRY=1
 OSTIARY_SHARED="$(realpath -m "$OSTIARY_SHARED")"
 
 started=$SECONDS
