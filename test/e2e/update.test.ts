@@ -45,7 +45,7 @@ describe("packs over the air", { skip: withoutModels() }, () => {
   let broker: Broker;
   let [canary, other]: (Site | undefined)[] = [];
   let made: TestRepository;
-  let rollouts: Rollouts;
+  let update: ReturnType<typeof updateOf>;
   const sites = (): readonly Site[] =>
     [canary, other].filter((site): site is Site => site !== undefined);
 
@@ -67,32 +67,46 @@ describe("packs over the air", { skip: withoutModels() }, () => {
     await writeFile(trust.director, `${made.workspace.settings.keys["director"]?.publicKey}\n`);
     const { port } = server.address() as AddressInfo;
     const url = `http://127.0.0.1:${port}/`;
-    const clip = await visitClip(THREE_PEOPLE);
-    for (const device of ["canary", "other"]) {
-      const site = stack.use(
-        await startSite({
-          broker,
-          device,
-          cameras: [{ id: "front", clip, options: { fps: 5 } }],
-          config: { decision: PATIENT, update: updateOf(url, trust) },
-        }),
-      );
-      if (canary === undefined) canary = site;
-      else other = site;
-    }
-    rollouts = await rolloutsOf(made, broker, sites());
-    stack.defer(async () => rollouts.broker?.[Symbol.asyncDispose]());
-    const image = (await stillOf(THREE_PEOPLE, 3, LEFT)).toString("base64");
-    for (const site of sites()) {
-      await site.done("identity/put", { id: "ann", displayName: "Ann", groups: [GROUP] });
-      await site.done("enrolment/add-image", { id: "ann", image });
-    }
+    update = updateOf(url, trust);
+    canary = await open("canary");
   });
   after(() => stack.disposeAsync());
 
+  /** A device with a door, at which one of three people is known. */
+  const open = async (device: string): Promise<Site> => {
+    const clip = await visitClip(THREE_PEOPLE);
+    const site = stack.use(
+      await startSite({
+        broker,
+        device,
+        cameras: [{ id: "front", clip, options: { fps: 5 } }],
+        config: { decision: PATIENT, update },
+      }),
+    );
+    const image = (await stillOf(THREE_PEOPLE, 3, LEFT)).toString("base64");
+    await site.done("identity/put", { id: "ann", displayName: "Ann", groups: [GROUP] });
+    // On a busy machine vision may seem to hang, and be replaced at this moment.
+    await site.eventually(
+      async () => (await site.ask("enrolment/add-image", { id: "ann", image })).ok,
+      "ann is enrolled",
+      VISIT_MS,
+      1000,
+    );
+    return site;
+  };
+
+  const rollout = async <T>(act: (all: Rollouts) => Promise<T>): Promise<T> => {
+    const all = await rolloutsOf(made, broker, sites());
+    try {
+      return await act(all);
+    } finally {
+      await all.broker?.[Symbol.asyncDispose]();
+    }
+  };
+
   const begin = async (id: string): Promise<void> => {
     const packId = PackIdSchema.parse(id);
-    await beginRollout(rollouts, { packId, ring: "canary", days: 1, again: false });
+    await rollout((all) => beginRollout(all, { packId, ring: "canary", days: 1, again: false }));
     // A machine that runs tests is busy: it is not to wait for a better moment.
     await sites()[0]?.done("update/apply", {});
   };
@@ -121,13 +135,14 @@ describe("packs over the air", { skip: withoutModels() }, () => {
     ]);
     assert.equal(site.tap.last(`${site.base}info`)?.["pack"], "turned");
     await doorsAreKept(site);
-    assert.equal(reportsOf(sites()[1] as Site, from).at(-1)?.active.id ?? "reference", "reference");
   });
 
   test("the other follows once the canary's own signed word says that it went well", async () => {
+    const site = await open("other");
+    other = site;
+    await doorsAreKept(site);
     const from = monotonicNow();
-    const site = sites()[1] as Site;
-    const promoted = await promote(rollouts, never);
+    const promoted = await rollout((all) => promote(all, never));
     assert.deepEqual([promoted.verdict.kind, promoted.wished], ["next", [`${SITE}/other`]]);
     await site.done("update/apply", {});
     assert.equal((await reported(site, from, "committed", "turned")).active.id, "turned");
@@ -149,7 +164,7 @@ describe("packs over the air", { skip: withoutModels() }, () => {
       assert.equal(back.active.id, "turned");
       assert.ok(codes.includes(back.error?.code ?? ""), JSON.stringify(back.error));
       assert.equal(statesOf(site, from).includes("probation"), name === "slow");
-      assert.equal((await promote(rollouts, never)).verdict.kind, "abort");
+      assert.equal((await rollout((all) => promote(all, never))).verdict.kind, "abort");
       await doorsAreKept(site);
     });
   }
@@ -253,9 +268,10 @@ async function rolloutsOf(
       schema: 1,
       site: SITE,
       broker: { url: broker.url },
-      devices: sites.map(({ device, publicKey }, index) => ({
-        id: device,
-        publicKey,
+      // Who is not there yet has said nothing yet: any key will do.
+      devices: ["canary", "other"].map((id, index) => ({
+        id,
+        publicKey: (sites[index] ?? sites[0])?.publicKey,
         ring: rings[index],
       })),
       rings: rings.map((name) => ({ name, soakHours: 0, shadowAgreementMin: 0 })),
