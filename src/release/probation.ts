@@ -48,6 +48,9 @@ export const ProbationOptions = z.strictObject({
 });
 export type ProbationOptions = z.infer<typeof ProbationOptions>;
 
+/** A pack that saw hardly a frame is on probation so much longer. */
+const UNSEEN_FACTOR = 4;
+
 export type ProbationVerdict =
   | { readonly kind: "more" }
   | { readonly kind: "passed" }
@@ -72,9 +75,17 @@ export function probationVerdict(
     drifted(sample) ??
     framesOf(sample, options) ??
     grantsOf(sample, options) ?? {
-      kind: sample.elapsedMs >= options.durationMs ? "passed" : "more",
+      kind: isOver(sample, options) ? "passed" : "more",
     }
   );
+}
+
+/** Without frames nothing was shown; a device whose cameras are away is not to wait for ever. */
+function isOver(
+  { elapsedMs, frames }: ProbationSample,
+  { durationMs, framesMin }: ProbationOptions,
+): boolean {
+  return elapsedMs >= durationMs * (frames < framesMin ? UNSEEN_FACTOR : 1);
 }
 
 function crashed(

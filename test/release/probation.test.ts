@@ -32,6 +32,14 @@ test("a pack that does well stays on probation until its time is over", () => {
   );
 });
 
+test("one that saw hardly a frame stays longer, and not for ever", () => {
+  const unseen = { frames: 9, failedFrames: 0 };
+  assert.deepEqual(
+    [1000, 3999, 4000].map((elapsedMs) => said({ ...unseen, elapsedMs })),
+    ["more", "more", "passed"],
+  );
+});
+
 test("each failure has its code, also when the time is over", () => {
   const cases: readonly (readonly [Partial<ProbationSample>, string])[] = [
     [{ visionExits: 2 }, "probation_crashed"],
