@@ -113,8 +113,15 @@ test("when the budget ends, newcomers go before people who were seen already", a
   assert.ok(fresh?.embedding !== undefined);
 });
 
-test("a vector that is no number leaves the face without one", async () => {
-  const { messages } = await watch([{ faces: [faceAt(0)], vector: undefined }]);
+test("a vector that is no number leaves the face without one, and is counted", async () => {
+  const { messages } = await watch([
+    { faces: [faceAt(0)], vector: undefined },
+    { faces: [faceAt(0)] },
+  ]);
+  assert.deepEqual(
+    messages.map(({ failures }) => failures),
+    [1, undefined],
+  );
   assert.equal(messages[0]?.observations[0]?.embedding, undefined);
   assert.equal(messages[0]?.observations.length, 1);
 });
