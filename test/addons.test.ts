@@ -1,13 +1,12 @@
 /** Every native addon loads under the Node that we ship and does one small real thing. */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
+import { bundledPack } from "./support/pack.ts";
 
 const require = createRequire(import.meta.url);
-const shared = process.env["OSTIARY_SHARED"] ?? join(dirname(import.meta.dirname), "..", "shared");
 
 test("runs under the Node 24 of the checkout, not the system's", () => {
   assert.match(process.version, /^v24\./);
@@ -66,20 +65,18 @@ test("SQLite keeps what a transaction wrote", () => {
   assert.deepEqual(database.prepare("select a from t").get()?.["a"], new Uint8Array([1, 2, 3]));
 });
 
-test("ONNX Runtime embeds a crop", async (t) => {
+test("ONNX Runtime embeds a crop", async () => {
   const { InferenceSession, Tensor, listSupportedBackends } = await import("onnxruntime-node");
   assert.ok(listSupportedBackends().some((backend) => backend.name === "cpu"));
-  const path = join(shared, "data", "models", "mobilefacenet_foamliu.onnx");
-  if (!existsSync(path)) {
-    t.skip(`NO MODEL at ${path}: set OSTIARY_SHARED to run it`);
-    return;
-  }
-  const session = await InferenceSession.create(path, { intraOpNumThreads: 1 });
-  const crop = new Tensor("float32", new Float32Array(3 * 112 * 112), [1, 3, 112, 112]);
-  const outputs = await session.run({ [String(session.inputNames[0])]: crop });
-  const embedding = outputs[String(session.outputNames[0])];
+  const { directory, pack } = bundledPack();
+  const { file, input, output, dimension, preprocessing } = pack.embedder;
+  const session = await InferenceSession.create(join(directory, file), { intraOpNumThreads: 1 });
+  const { widthPx, heightPx } = preprocessing;
+  const pixels = new Float32Array(3 * heightPx * widthPx);
+  const crop = new Tensor("float32", pixels, [1, 3, heightPx, widthPx]);
+  const embedding = (await session.run({ [input]: crop }))[output];
   assert.ok(embedding?.data instanceof Float32Array);
-  assert.deepEqual(embedding.dims, [1, 128]);
+  assert.deepEqual(embedding.dims, [1, dimension]);
   assert.ok(embedding.data.every(Number.isFinite));
   await session.release();
 });

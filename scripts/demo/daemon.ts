@@ -16,6 +16,12 @@ export const GROUP = "staff";
 /** Stands in for a calibration that a pack lacks: strict for every embedder known so far. */
 const UNCALIBRATED_COSINE_MIN = 0.5;
 
+/**
+ * What a demo-only pack is asked for: one stranger in a hundred may be taken for somebody. At the daemon's
+ * default of one in a thousand it would hardly know anybody again.
+ */
+export const DEMO_ONLY_MATCH = { fpirTarget: 0.01 };
+
 export interface DemoDaemon {
   readonly child: Child;
   /** Private key (PEM) of the one administrator. */
@@ -53,7 +59,10 @@ export async function startDaemon(children: Children, options: DaemonOptions): P
     control: {
       keys: [{ name: "demo administrator", publicKey: key.publicKey, role: "administrator" }],
     },
-    ...(pack.calibrated ? {} : { match: { cosineMin: UNCALIBRATED_COSINE_MIN } }),
+    match: {
+      ...(pack.calibrated ? {} : { cosineMin: UNCALIBRATED_COSINE_MIN }),
+      ...(pack.demoOnly ? DEMO_ONLY_MATCH : {}),
+    },
     ...(pack.demoOnly ? { insecure: { demoOnlyPack: true } } : {}),
     paths,
   };

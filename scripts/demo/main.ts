@@ -54,27 +54,23 @@ export async function runDemo(context: CommandContext): Promise<ExitCode> {
 export interface DemoFacts {
   readonly packId: string;
   readonly models: string;
+  readonly demoOnly: boolean;
   readonly provider: string;
   readonly verified: number;
   readonly refused: number;
 }
 
 async function play(
-  { args, terminal, signal }: CommandContext,
+  { args, signal }: CommandContext,
   scratch: string,
   children: Children,
   view: View,
 ) {
   const given = args.optional("camera");
   view.act("setting the stage");
-  const where = {
-    root: ROOT,
-    given: args.optional("pack"),
-    shared: terminal.env["OSTIARY_SHARED"],
-    scratch,
-  };
-  const [pack, broker, stage] = await Promise.all([
-    findPack(where, children),
+  // First: what is started beside it would outlive the refusal.
+  const pack = await findPack(args.optional("pack"));
+  const [broker, stage] = await Promise.all([
     startBroker(children, scratch, signal),
     given === undefined ? builtInStage(scratch, children, signal) : liveStage(given),
   ]);
@@ -84,7 +80,7 @@ async function play(
   if (pack.demoOnly)
     view.fact(
       "warning",
-      "this pack is demo-only: it is not good enough, or not licensed, for a door",
+      "this pack is demo-only: not good enough, or not licensed, for a door; the demo asks it for 1 % false matches, a door for 0.1 %",
     );
   view.fact("broker", `Mosquitto of the demo's own, ${broker.url}`);
   view.fact("video", stage.description);
@@ -155,6 +151,7 @@ async function perform(
   const facts: DemoFacts = {
     packId: pack.id,
     models: pack.origin,
+    demoOnly: pack.demoOnly,
     provider: provider ?? "none",
     verified: feed.verified,
     refused: feed.refused,

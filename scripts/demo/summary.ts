@@ -18,6 +18,11 @@ export function summaryOf(acts: readonly ActResult[], facts: DemoFacts): string 
     `  first usable frame → decision received: ${latency}`,
     `  decisions verified by signature, device, expiry and id: ${facts.verified}; refused: ${facts.refused}`,
     `  inference on ${facts.provider}; pack ${facts.packId} (${facts.models})`,
+    ...(facts.demoOnly
+      ? [
+          "  this pack is demo-only: the daemon opens no door with it unless insecure.demoOnlyPack is set",
+        ]
+      : []),
     "",
   ].join("\n");
 }

@@ -4,18 +4,20 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { importPack, noModels, noPortrait, portraitFile } from "./pack.ts";
+import { Calibration } from "../../src/embedding/calibration.ts";
+import { bundledPack } from "../support/pack.ts";
+import { noPortrait, portraitFile } from "./portrait.ts";
 import { cli } from "./support.ts";
 
 const ffmpeg = (...args: readonly string[]): void =>
   void execFileSync("ffmpeg", ["-nostdin", "-loglevel", "error", "-y", ...args]);
 
-describe("pictures through a pack", { skip: noModels || noPortrait }, () => {
+describe("pictures through a pack", { skip: noPortrait }, () => {
   const portrait = portraitFile() ?? "";
   let [directory, pack] = ["", ""];
-  before(async () => {
+  before(() => {
     directory = mkdtempSync(join(tmpdir(), "ostiary-inspect-"));
-    pack = await importPack(directory);
+    pack = bundledPack().directory;
   });
   after(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -112,6 +114,46 @@ describe("pictures through a pack", { skip: noModels || noPortrait }, () => {
       ).error,
       /holds none of the pictures/,
     );
+  });
+
+  it("calibrates on crops, by group, and says what the pairs support", async () => {
+    const crops = join(directory, "drawn");
+    mkdirSync(crops);
+    // Sixty pictures of nobody: what counts is the arithmetic.
+    const zoom = "mandelbrot=size=112x112:rate=60:maxiter=64";
+    ffmpeg("-f", "lavfi", "-i", zoom, "-frames:v", "60", join(crops, "%d.png"));
+    const labels = join(directory, "labels.csv");
+    const rows = Array.from(
+      { length: 60 },
+      (_, at) => `x/${at + 1}.jpg,${at % 2 ? "odd" : "even"}`,
+    );
+    writeFileSync(labels, ["file,parity", ...rows].join("\n"));
+    const out = join(directory, "table.json");
+    const words = ["--set", "a fractal", "--out", out, "--json"];
+    const group = ["--labels", labels, "--group", "parity"];
+    const run = await cli([
+      "evaluate",
+      "calibration",
+      "--pack",
+      pack,
+      "--crops",
+      crops,
+      ...group,
+      ...words,
+    ]);
+    assert.equal(run.exit, 0, run.error);
+    const said = JSON.parse(run.out);
+    assert.deepEqual([said.people, said.pictures, said.failuresToAcquire], [60, 60, {}]);
+    const { calibration } = said;
+    assert.equal(calibration.pairs + calibration.nearDuplicates, (60 * 59) / 2);
+    assert.equal(said.smallestFmr, 30 / calibration.pairs);
+    assert.deepEqual(
+      calibration.groups.map(({ group: name }: { group: string }) => name).toSorted(),
+      ["parity: even", "parity: odd", "set: drawn"],
+    );
+    assert.deepEqual(Calibration.parse(JSON.parse(readFileSync(out, "utf8"))), calibration);
+    const none = await cli(["evaluate", "calibration", "--pack", pack, ...words]);
+    assert.deepEqual([none.exit, /give --root, --crops or both/.test(none.error)], [2, true]);
   });
 
   it("times the face step beside the bare runs", async () => {

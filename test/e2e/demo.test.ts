@@ -1,13 +1,17 @@
 /** The demo, as a newcomer runs it: real RTSP, real broker, the daemon as a process. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { bundledPack } from "../support/pack.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
 interface Report {
   readonly ok: boolean;
+  readonly packId: string;
   readonly verified: number;
   readonly refused: number;
   readonly acts: readonly {
@@ -17,11 +21,14 @@ interface Report {
   }[];
 }
 
-test("the demo denies a stranger, enrols, grants, erases and denies again", {
+test("the demo denies a stranger, enrols, grants, erases and denies again, with nothing but the checkout", {
   timeout: 240_000,
 }, async (context) => {
+  const empty = mkdtempSync(join(tmpdir(), "ostiary-nothing-shared-"));
+  context.after(() => rmSync(empty, { recursive: true, force: true }));
   const child = spawn(join(ROOT, "scripts/ostiary"), ["demo", "--json"], {
     cwd: ROOT,
+    env: { ...process.env, OSTIARY_SHARED: empty },
     stdio: ["ignore", "pipe", "pipe"],
   });
   context.after(() => child.kill("SIGTERM"));
@@ -43,4 +50,5 @@ test("the demo denies a stranger, enrols, grants, erases and denies again", {
   );
   assert.ok(report.verified >= 3, "every decision came over the broker and was verified");
   assert.equal(report.refused, 0);
+  assert.equal(report.packId, bundledPack().pack.id);
 });

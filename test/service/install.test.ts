@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  realpathSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -14,6 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { bundledPack } from "../support/pack.ts";
 
 const ready = existsSync("node_modules");
 
@@ -44,6 +46,10 @@ describe("install.sh in a staging root", {
       { encoding: "utf8" },
     );
     assert.equal(help.status, 0, help.stderr);
+    // The pack that it runs by default came along.
+    const [pack] = JSON.parse(help.stdout).packs;
+    assert.equal(pack.id, bundledPack().pack.id);
+    assert.equal(pack.directory, realpathSync(at(`opt/ostiary/current/models/${pack.id}`)));
     assert.equal(readlinkSync(at("usr/bin/ostiary")), "/opt/ostiary/current/scripts/ostiary");
     assert.ok(existsSync(at("etc/systemd/system/multi-user.target.wants/ostiary.service")));
     assert.equal(statSync(at("etc/ostiary/ostiary.yaml")).mode & 0o777, 0o640);

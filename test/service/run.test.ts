@@ -6,13 +6,20 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { importPack, noModels } from "../cli/pack.ts";
+import { ControlClient } from "../../src/control/client.ts";
 import { cli } from "../cli/support.ts";
 import { exited } from "../support/children.ts";
+import { bundledPack } from "../support/pack.ts";
 import { PATIENCE_MS, within } from "../support/waiting.ts";
 
+const signal = (): AbortSignal => AbortSignal.timeout(PATIENCE_MS);
+
+/** The lines of a daemon's log. */
+const logged = (output: string): readonly Readonly<Record<string, unknown>>[] =>
+  output.split("\n").flatMap((line) => (line.startsWith("{") ? [JSON.parse(line)] : []));
+
 /** Without a camera and without a broker: neither is needed to run, only to be useful. */
-describe("the daemon as a process", { skip: noModels }, () => {
+describe("the daemon as a process", () => {
   let directory = "";
   let config = "";
   let daemon: ChildProcess | undefined;
@@ -20,10 +27,9 @@ describe("the daemon as a process", { skip: noModels }, () => {
 
   before(async () => {
     directory = mkdtempSync(join(tmpdir(), "ostiary-run-"));
-    const pack = await importPack(directory);
     writeFileSync(join(directory, "device.key"), randomBytes(32), { mode: 0o600 });
     config = join(directory, "ostiary.yaml");
-    const paths = { state: "state", runtime: "run", pack, deviceKey: "device.key" };
+    const paths = { state: "state", runtime: "run", deviceKey: "device.key" };
     writeFileSync(
       config,
       JSON.stringify({ mqtt: { site: "s", device: "d", url: "mqtt://127.0.0.1:9" }, paths }),
@@ -59,6 +65,19 @@ describe("the daemon as a process", { skip: noModels }, () => {
       ...(daemon?.exitCode === null ? ["--socket", join(directory, "run/control.sock")] : []),
     ]);
 
+  /** What `ostiary check` says last of the pack. */
+  const packFinding = async (file: string) => {
+    const check = await cli(["check", "--config", file, "--json"]);
+    const findings = JSON.parse(check.out).findings as {
+      what: string;
+      state: string;
+      text: string;
+    }[];
+    const finding = findings.findLast(({ what }) => what === "pack");
+    assert.ok(finding !== undefined, check.out);
+    return finding;
+  };
+
   it("answers the CLI over its control socket", async () => {
     const list = await ask("identities", "list", "--json");
     assert.deepEqual(
@@ -68,6 +87,36 @@ describe("the daemon as a process", { skip: noModels }, () => {
     );
     const erase = await ask("erase", "nobody");
     assert.deepEqual([erase.exit, erase.error.includes("unknown_identity")], [3, true]);
+  });
+
+  it("runs the bundled pack by default, and says at its start that it opens no door", async () => {
+    const { pack } = bundledPack();
+    const line = logged(output).find(({ code }) => code === "demo_only");
+    if (!pack.demoOnly) return assert.equal(line, undefined);
+    assert.match(String(line?.["message"]), new RegExp(`pack ${pack.id} is marked demoOnly`));
+    const client = await ControlClient.connect(join(directory, "run/control.sock"), signal());
+    using _closed = client;
+    const answer = await client.ask("device/status", {}, { id: "status-1" }, signal());
+    assert.ok(answer.ok, JSON.stringify(answer));
+    const { pack: id, demoOnly, opensDoors } = answer.data as Record<string, unknown>;
+    assert.deepEqual([id, demoOnly, opensDoors], [pack.id, true, false]);
+    const finding = await packFinding(config);
+    assert.deepEqual([finding.state, /denied as demo_only/.test(finding.text)], ["warn", true]);
+  });
+
+  it("fails the check of a door that a demo-only pack will not open, until the site allows it", async () => {
+    const { pack } = bundledPack();
+    const content = JSON.parse(readFileSync(config, "utf8"));
+    const camera = { id: "front", url: "rtsp://127.0.0.1:9/x" };
+    const door = { id: "front-door", cameras: ["front"] };
+    const check = async (insecure: object): Promise<string> => {
+      const file = join(directory, "doors.yaml");
+      const doors = { cameras: [camera], access: { doors: [door] }, insecure };
+      writeFileSync(file, JSON.stringify({ ...content, ...doors }));
+      return (await packFinding(file)).state;
+    };
+    assert.equal(await check({}), pack.demoOnly ? "fail" : "ok");
+    assert.equal(await check({ demoOnlyPack: true }), pack.demoOnly ? "warn" : "ok");
   });
 
   it("lets nobody else open its store", async () => {

@@ -19,3 +19,8 @@ export function withoutModels(): string | false {
   const missing = [YUNET, RETAIL_0095, MOBILEFACENET].filter((file) => !existsSync(file));
   return missing.length === 0 ? false : `SKIPPED: no ${missing.join(", ")}; set OSTIARY_SHARED`;
 }
+
+/** As {@link withoutModels}, for tests that need only people in clips. */
+export function withoutClips(): string | false {
+  return existsSync(CLIPS) ? false : `SKIPPED: no ${CLIPS}; set OSTIARY_SHARED`;
+}

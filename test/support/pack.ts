@@ -1,8 +1,8 @@
-/** The pack for tests, built once per machine from the models in OSTIARY_SHARED. */
+/** Packs for tests: the one of this checkout, and one that is built once per machine from OSTIARY_SHARED. */
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { Pack } from "../../src/embedding/pack.ts";
@@ -24,7 +24,20 @@ const MAKERS = [
   "embedding/pack.ts",
 ];
 
-/** YuNet 2023mar and face-reidentification-retail-0095 (256 numbers). */
+/** The bundled pack: what everything runs unless it is told otherwise. */
+export function bundledPack(): BuiltPack {
+  const packs = readdirSync(join(ROOT, "models"), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => opened(join(ROOT, "models", entry.name)))
+    .toSorted((a, b) => b.pack.releaseCounter - a.pack.releaseCounter);
+  if (packs[0] === undefined) throw new Error("models/ holds no pack: is the checkout whole?");
+  return packs[0];
+}
+
+/**
+ * YuNet 2023mar and face-reidentification-retail-0095 (256 numbers): for what compares with them, and for
+ * tests in which several people must be told apart.
+ */
 export function referencePack(): BuiltPack {
   return built("reference", RETAIL_0095);
 }
@@ -36,6 +49,10 @@ function built(id: string, embedderFile: string): BuiltPack {
   mkdirSync(parent, { recursive: true });
   const directory = join(parent, `${id}-${hash.digest("hex").slice(0, 12)}`);
   if (!existsSync(directory)) build(id, embedderFile, directory);
+  return opened(directory);
+}
+
+function opened(directory: string): BuiltPack {
   return {
     directory,
     pack: Pack.parse(JSON.parse(readFileSync(join(directory, "pack.json"), "utf8"))),

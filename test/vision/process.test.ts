@@ -11,9 +11,9 @@ import {
 import { createClock } from "../../src/system/clock.ts";
 import { VisionProcess, type VisionProcessOptions } from "../../src/vision/process.ts";
 import { RecordingLog } from "../support/log.ts";
-import { CLIPS, withoutModels } from "../support/models.ts";
+import { CLIPS, withoutClips } from "../support/models.ts";
 import { type NutSource, openNutSource } from "../support/nut-source.ts";
-import { referencePack } from "../support/pack.ts";
+import { bundledPack } from "../support/pack.ts";
 
 const CAMERA = "door" as CameraId;
 const ENTRY = join(import.meta.dirname, "../support/vision/main.ts");
@@ -63,7 +63,7 @@ async function started(change: Partial<VisionProcessOptions> = {}) {
   const stop = new AbortController();
   const vision = new VisionProcess(
     {
-      packDirectory: referencePack().directory,
+      packDirectory: bundledPack().directory,
       vision: VisionOptions.parse({ providers: ["cpu"] }),
       entry: ENTRY,
       backoff: { firstMs: 50, maxMs: 200 },
@@ -85,7 +85,7 @@ async function started(change: Partial<VisionProcessOptions> = {}) {
   };
 }
 
-describe("a camera while vision comes and goes", { skip: withoutModels() }, () => {
+describe("a camera while vision comes and goes", { skip: withoutClips() }, () => {
   let source: NutSource;
   let part: Awaited<ReturnType<typeof started>>;
   before(async () => {
@@ -211,13 +211,13 @@ describe("a camera while vision comes and goes", { skip: withoutModels() }, () =
 });
 
 test("frames are drained while the models load, and looked at once main takes observations", {
-  skip: withoutModels(),
+  skip: withoutClips(),
 }, async () => {
   await using source = await openNutSource(WALK, "640:360", 10);
   const seen = new Seen();
   const clock = createClock();
   await using vision = new VisionProcess(
-    { packDirectory: referencePack().directory, vision: VisionOptions.parse({}), entry: ENTRY },
+    { packDirectory: bundledPack().directory, vision: VisionOptions.parse({}), entry: ENTRY },
     { clock, log: new RecordingLog(), random: () => 0, listener: seen.listener },
   );
   let wasReady = true;
@@ -240,7 +240,7 @@ test("frames are drained while the models load, and looked at once main takes ob
   assert.ok(from - first < VisionOptions.parse({}).frameAgeMaxMs, `${from - first} ms old`);
 });
 
-test("a process that hangs is replaced", { skip: withoutModels() }, async () => {
+test("a process that hangs is replaced", async () => {
   await using part = await started({ hangMs: 700 });
   const { vision, seen } = part;
   await assert.rejects(vision.analyseImage(Buffer.from("HANG now"), { maxFaces: 1 }), {
@@ -250,15 +250,15 @@ test("a process that hangs is replaced", { skip: withoutModels() }, async () => 
   assert.match(seen.lost[0] ?? "", /^hang/);
 });
 
-test("a process that grows beyond its limit is replaced", { skip: withoutModels() }, async () => {
+test("a process that grows beyond its limit is replaced", async () => {
   await using part = await started({ rssMaxBytes: 1024 });
   await part.seen.until(() => part.seen.back >= 1, "successor");
   assert.match(part.seen.lost[0] ?? "", /^memory/);
 });
 
-test("a slow model drops frames and never ages them", { skip: withoutModels() }, async () => {
+test("a slow model drops frames and never ages them", { skip: withoutClips() }, async () => {
   await using source = await openNutSource(WALK, "640:360", 15);
-  await using part = await started({ packDirectory: `${referencePack().directory}?slowMs=300` });
+  await using part = await started({ packDirectory: `${bundledPack().directory}?slowMs=300` });
   part.vision.attach(CAMERA, source.socket, undefined, { widthPx: 640, heightPx: 360 });
   await part.seen.until(() => part.seen.health.length >= 5, "health");
   const ages = part.seen.health.flatMap(({ ageMs }) => (ageMs === undefined ? [] : [ageMs]));
@@ -274,15 +274,11 @@ test("a slow model drops frames and never ages them", { skip: withoutModels() },
   assert.ok(middle !== undefined && middle < 300, `${ages}`);
 });
 
-test("a pack that is not what it says is refused with its code", {
-  skip: withoutModels(),
-}, async () => {
+test("a pack that is not what it says is refused with its code", async () => {
   await assert.rejects(started({ packDirectory: "/nowhere" }), { code: "pack_missing" });
 });
 
-test("hostile pictures are answered with codes by a process that goes on", {
-  skip: withoutModels(),
-}, async () => {
+test("hostile pictures are answered with codes by a process that goes on", async () => {
   await using part = await started();
   const png = Buffer.concat([
     Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 13]),

@@ -88,7 +88,7 @@ def evaluate_pack(options: EvaluationOptions) -> str:
         "cosine": None,
         "people": None,
         "time": embedder_time(embedder),
-        "detector": [_read(file) for file in options.detector_reports],
+        "detector": [_named(_read(file)) for file in options.detector_reports],
         "verification": _read(options.verification),
         "with_teacher": _read(options.with_teacher),
         "reference": _read(options.reference),
@@ -254,6 +254,12 @@ def _mean(value_N: np.ndarray) -> dict[str, Any]:
 
 def _read(file: Path | None) -> dict[str, Any] | None:
     return None if file is None else json.loads(file.read_text(encoding="utf-8"))
+
+
+def _named(report: dict[str, Any] | None) -> dict[str, Any]:
+    """A detector's report with its files' names: where they lay is of no use elsewhere."""
+    assert report is not None
+    return {**report, **{role: Path(report[role]).name for role in ("model", "reference")}}
 
 
 def _markdown(content: dict[str, Any], targets: list[Target]) -> str:
