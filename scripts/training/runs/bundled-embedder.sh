@@ -9,9 +9,10 @@
 #
 # On a machine that is lent for minutes: PREPARE=1 here, carry train.pack, dev.pack, people.pack and
 # teacher.onnx of scripts/training/var/embedder there (under 64 MiB together) and run the same
-# command; nothing else of OSTIARY_SHARED is needed then. MAX_MINUTES ends it with a checkpoint and status 3. KEEP=FILE
-# says where the small checkpoint goes, STEPS how many the schedule is made for, TRAIN=PACK trains
-# on another set.
+# command; nothing else of OSTIARY_SHARED is needed then. MAX_MINUTES ends it with a checkpoint and
+# status 3. STEPS or MINUTES say what the schedule is made for, TRAIN=PACK trains on another set,
+# REFIT says on how many pictures the last layer is fitted (on a CPU), KEEP=FILE where the small
+# checkpoint goes.
 #
 # For the data it needs OSTIARY_SHARED (../shared of the checkout by default).
 set -eu
@@ -101,7 +102,14 @@ done
 
 unset WORLD_SIZE
 kept=${KEEP:-$work/bundled-embedder.pt}
-facetrain keep "${RUN:-$work/run-$device}/last.pt" --out "$kept"
+trained=${RUN:-$work/run-$device}/last.pt
+if [ "$device" = cpu ]; then
+  # After so few views the last layer is behind what lies before it: ten minutes of a core.
+  facetrain refit "$trained" --faces "${TRAIN:-$work/train.pack}" --teacher "$work/teacher.onnx" \
+    --statistics 512 --pictures "${REFIT:-8000}" --out "$work/refitted.pt"
+  trained=$work/refitted.pt
+fi
+facetrain keep "$trained" --out "$kept"
 facetrain compare "$kept" --teacher "$work/teacher.onnx" --faces "$work/dev.pack" \
   --people "$work/people.pack" --device "$device"
 exit "$ended"

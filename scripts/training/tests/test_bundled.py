@@ -51,6 +51,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory, faces: Path) -> Path:
         run,
         data=DataOptions(path=str(faces), labels="instance"),
         model=TOY,
+        schedule=replace(run.schedule, warmup_epochs=0),
         loop=replace(run.loop, epochs=1, batch_size=8, ema_decay=0.5),
     )
     train(run, folder, device="cpu")

@@ -8,6 +8,7 @@ from facetrain.config import (
     LoopOptions,
     OptimOptions,
     Run,
+    ScheduleOptions,
     TeacherOptions,
     TermOptions,
 )
@@ -80,6 +81,11 @@ def test_a_wrong_setting_is_named(settings: dict[str, str], says: str) -> None:
 def test_a_run_must_make_sense(parts: dict, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Run(name="x", **parts)
+
+
+def test_a_warmup_must_leave_epochs_to_the_schedule() -> None:
+    with pytest.raises(ValueError, match=r"warmup_epochs is 2 .* must lie in \[0, 2\)"):
+        Run(name="x", schedule=ScheduleOptions(warmup_epochs=2), loop=LoopOptions(epochs=2))
 
 
 def test_published_run_is_as_published() -> None:

@@ -54,8 +54,3 @@ def test_published_schedule_of_pocketnet() -> None:
 def test_refuses(make) -> None:
     with pytest.raises(ValueError, match="must"):
         make()
-
-
-def test_a_warmup_must_leave_steps_to_the_schedule() -> None:
-    with pytest.raises(ValueError, match=r"3 steps of a run of 3; it must lie in \[0, 1\.5\) epo"):
-        build_schedule(ScheduleOptions(warmup_epochs=1.5), steps_per_epoch=2, total_steps=3)

@@ -143,6 +143,7 @@ def test_command_line_stops_and_continues_to_the_same_end(
 ) -> None:
     common = ["train", "toy:student", "--data", str(pack), "--device", "cpu"]
     common += ["--set", "loop.epochs=1", "--set", "loop.batch_size=16", "--set", "loop.log_every=1"]
+    common += ["--set", "schedule.warmup_epochs=0"]
     assert main([*common, "--out", str(tmp_path / "whole")]) == 0
     assert "step 3, epoch 1, complete" in capsys.readouterr().out
     parts = [*common, "--out", str(tmp_path / "parts"), "--max-minutes", "1e-9"]

@@ -287,6 +287,12 @@ class Run:
             )
         if self.terms and self.teacher.kind == "none":
             raise ValueError("terms distil from a teacher; set teacher.kind and teacher.path")
+        if self.schedule.warmup_epochs >= self.loop.epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs is {self.schedule.warmup_epochs:g} of loop.epochs "
+                f"{self.loop.epochs}: the rate would only rise; it must lie in "
+                f"[0, {self.loop.epochs})"
+            )
         if self.hints and self.teacher.kind not in ("onnx", "graph"):
             raise ValueError("hints need the feature maps of a teacher of kind onnx or graph")
         if (self.hints or self.data.sizes) and self.loop.compile != "off":

@@ -44,7 +44,9 @@ def _run(arguments: argparse.Namespace) -> None:
     batches = Batches(open_faces(arguments.faces), batch_size=BATCH, seed=0, drop_last=False)
     for_statistics = -(-arguments.statistics // BATCH)
     if for_statistics:
-        crops = (batch.crop_BCHW for batch in itertools.islice(batches.epoch(1), for_statistics))
+        shown = itertools.islice(batches.epoch(1), for_statistics)
+        # One picture alone has no variance at the tail's 1x1 maps.
+        crops = (batch.crop_BCHW for batch in shown if len(batch) > 1)
         inputs = (backbone.preprocessing.apply(crop_BCHW) for crop_BCHW in crops)
         restate(backbone, progress(inputs, for_statistics, "statistics"))
     count = min(-(-arguments.pictures // BATCH), batches.steps_per_epoch)

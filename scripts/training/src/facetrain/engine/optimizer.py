@@ -51,7 +51,8 @@ def _muon(modules: nn.ModuleDict, options: OptimOptions) -> Muon:
 def mixing_weights(module: nn.Module) -> list[nn.Parameter]:
     """Weights of convolutions over all channels, but for those that read the picture itself."""
     layers = [m for m in module.modules() if isinstance(m, nn.Conv2d) and m.groups == 1]
-    return [m.weight for m in layers if m.in_channels > 3 and m.weight.requires_grad]
+    weights = [layer.weight for layer in layers if layer.in_channels > 3]
+    return [w for w in weights if isinstance(w, nn.Parameter) and w.requires_grad]
 
 
 def split_by_dimension(

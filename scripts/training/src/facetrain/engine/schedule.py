@@ -14,17 +14,7 @@ Schedule = Callable[[int], float]
 
 
 def build_schedule(options: ScheduleOptions, steps_per_epoch: int, total_steps: int) -> Schedule:
-    """The schedule of a run, with epochs turned into steps.
-
-    Raises:
-        ValueError: The warm-up leaves no step for the schedule itself.
-    """
-    warmup_steps = round(options.warmup_epochs * steps_per_epoch)
-    if warmup_steps >= total_steps:
-        raise ValueError(
-            f"schedule.warmup_epochs is {options.warmup_epochs:g}, {warmup_steps} steps of a run "
-            f"of {total_steps}; it must lie in [0, {total_steps / steps_per_epoch:g}) epochs"
-        )
+    """The schedule of a run, with epochs turned into steps."""
     match options.kind:
         case "constant":
             schedule = constant()
@@ -35,7 +25,7 @@ def build_schedule(options: ScheduleOptions, steps_per_epoch: int, total_steps: 
         case "multi_step":
             steps = [round(epoch * steps_per_epoch) for epoch in options.milestones]
             schedule = multi_step(steps, gamma=options.gamma)
-    return with_warmup(schedule, warmup_steps)
+    return with_warmup(schedule, round(options.warmup_epochs * steps_per_epoch))
 
 
 def constant() -> Schedule:

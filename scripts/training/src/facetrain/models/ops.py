@@ -98,7 +98,7 @@ class ActConvNorm(nn.Sequential):
     def act(self) -> nn.Module:
         return self[0]
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
+    def forward(self, x_BCHW: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self.after_act(self.act(x_BCHW))
 
     def after_act(self, x_BCHW: Tensor) -> Tensor:
@@ -128,8 +128,8 @@ class FactorizedReduce(nn.Module):
         if out_channels % 2:
             raise ValueError(f"out_channels is {out_channels}; it must be even")
         self.act = create_activation(activation, in_channels)
-        self.even = _StridedPointwise(in_channels, out_channels // 2)
-        self.odd = _StridedPointwise(in_channels, out_channels // 2)
+        self.even = _strided_pointwise(in_channels, out_channels // 2)
+        self.odd = _strided_pointwise(in_channels, out_channels // 2)
         self.norm = nn.BatchNorm2d(out_channels, affine=affine)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -170,26 +170,20 @@ def _depthwise(channels: int, kernel: int, stride: int) -> nn.Conv2d:
     )
 
 
-class _StridedPointwise(nn.Sequential):
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(
-            _depthwise(in_channels, 1, 2), nn.Conv2d(in_channels, out_channels, 1, bias=False)
-        )
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        depthwise, pointwise = self
-        assert isinstance(depthwise, nn.Conv2d)
-        assert isinstance(pointwise, nn.Conv2d)
-        return _separable(x_BCHW, depthwise, pointwise)
+def _strided_pointwise(in_channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        _depthwise(in_channels, 1, 2), nn.Conv2d(in_channels, out_channels, 1, bias=False)
+    )
 
 
 def _separable(x_BCHW: Tensor, depthwise: nn.Conv2d, pointwise: nn.Conv2d) -> Tensor:
     """Depthwise, then pointwise convolution.
 
     A depthwise 1x1 only scales channels. While training it scales the pointwise weights instead:
-    the same function and gradients, without two maps to write and read.
+    the same function and gradients, without two maps to write and read. Strided ones stay as they
+    are: folded, they crashed in the backward pass of the search's toy (torch 2.13, CPU).
     """
-    if depthwise.kernel_size != (1, 1) or not depthwise.training:
+    scales = depthwise.kernel_size == (1, 1) and depthwise.stride == (1, 1)
+    if not (scales and depthwise.training):
         return pointwise(depthwise(x_BCHW))
-    weight = pointwise.weight * depthwise.weight.view(1, -1, 1, 1)
-    return F.conv2d(x_BCHW, weight, stride=depthwise.stride)
+    return F.conv2d(x_BCHW, pointwise.weight * depthwise.weight.view(1, -1, 1, 1))

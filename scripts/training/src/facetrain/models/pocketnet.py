@@ -149,7 +149,7 @@ class EmbeddingTail(nn.Sequential):
             nn.Flatten(),
         )
 
-    def forward(self, x_BCHW: Tensor) -> Tensor:
+    def forward(self, x_BCHW: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self.weigh(self.widen(x_BCHW))
 
     def widen(self, x_BCHW: Tensor) -> Tensor:
