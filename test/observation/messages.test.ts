@@ -120,7 +120,11 @@ const broken: readonly [string, unknown][] = [
   ],
   [
     "another version",
-    { kind: "ping", requestId: 1, result: { data: { version: IPC_VERSION + 1, rssBytes: 1, progress: 1 } } },
+    {
+      kind: "ping",
+      requestId: 1,
+      result: { data: { version: IPC_VERSION + 1, rssBytes: 1, progress: 1 } },
+    },
   ],
   [
     "a source crop without bound",
