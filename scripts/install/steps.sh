@@ -36,7 +36,7 @@ runtime_packages_of_lock() {
 }
 version_id() {
   local content
-  content="$(our_files | while read -r path; do find "$path" -type f -not -path '*/__pycache__/*'; done |
+  content="$(our_files | while read -r path; do find "$path" -type f -not -path '*/__pycache__/*' -not -path 'scripts/training/var/*'; done |
     LC_ALL=C sort | xargs -d '\n' sha256sum | sha256sum | cut -c1-12)"
   echo "$(sed -n 's/^ *"version": "\(.*\)",$/\1/p' package.json | head -n 1)-$content"
 }
@@ -54,8 +54,10 @@ install_version() {
     mkdir -p "$partial"
     chmod 755 "$opt" "$opt/versions" "$partial"
     { our_files; runtime_packages_of_lock; } >"$opt/versions/.list"
-    # Excludes go first: tar applies them to what follows. Compilers' leavings and other systems' binaries stay.
-    tar -cf - --owner=0 --group=0 --exclude='__pycache__' --exclude='obj.target' --exclude='*.o' --exclude='*.o.d' \
+    # Excludes go first: tar applies them to what follows. Left behind: what trainings made, compilers' leavings,
+    # other systems' binaries.
+    tar -cf - --owner=0 --group=0 --exclude='__pycache__' --exclude='scripts/training/var' \
+      --exclude='obj.target' --exclude='*.o' --exclude='*.o.d' \
       --exclude='*.map' --exclude='onnxruntime-node/bin/*/win32' --exclude='onnxruntime-node/bin/*/darwin' \
       --exclude='node-linux-*/include' --exclude='node-linux-*/share' --files-from "$opt/versions/.list" |
       tar -xf - -C "$partial" --no-same-permissions
