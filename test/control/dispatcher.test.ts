@@ -22,6 +22,11 @@ test("the registry holds exactly the commands that were promised", () => {
     "identity/get",
     "identity/list",
     "identity/put",
+    "update/abort",
+    "update/apply",
+    "update/check",
+    "update/rollback",
+    "update/status",
   ]);
 });
 
