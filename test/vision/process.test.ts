@@ -86,16 +86,16 @@ async function started(change: Partial<VisionProcessOptions> = {}) {
 }
 
 describe("a camera while vision comes and goes", { skip: withoutClips() }, () => {
+  const stack = new AsyncDisposableStack();
   let source: NutSource;
   let part: Awaited<ReturnType<typeof started>>;
   before(async () => {
-    [source, part] = await Promise.all([openNutSource(WALK, "1280:720", 10), started()]);
+    // What was opened is closed also when the other could not be: a decoder left over would hold the run open.
+    source = stack.use(await openNutSource(WALK, "1280:720", 10));
+    part = stack.use(await started());
     part.vision.attach(CAMERA, source.socket, undefined, { widthPx: 1280, heightPx: 720 });
   });
-  after(async () => {
-    await part[Symbol.asyncDispose]();
-    await source[Symbol.asyncDispose]();
-  });
+  after(() => stack.disposeAsync());
 
   test("people are seen, tracked and embedded; health comes every second", async () => {
     const { seen } = part;
