@@ -248,7 +248,7 @@ function updateOf(url: string, trust: { readonly root: string; readonly director
     probation: {
       durationMs: 9000,
       framesMin: 3,
-      p95MaxMs: 800,
+      p95MaxMs: 600,
       decisionsMin: 100_000,
       sentinelEveryMs: 1000,
     },
