@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { keepPacketLengths } from "../../src/mqtt/packet-lengths.ts";
 
 const POOL_BYTES = Buffer.poolSize;
+/** What is collected is freed by another thread, in its own time. */
+const COLLECTIONS_MAX = 50;
 
-test("packets of ever new lengths do not hold on to the buffer pool", () => {
+test("packets of ever new lengths do not hold on to the buffer pool", async () => {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
   const ofMqtt = createRequire(createRequire(import.meta.url).resolve("mqtt"));
@@ -24,7 +27,12 @@ test("packets of ever new lengths do not hold on to the buffer pool", () => {
     // The daemon goes on: the next length comes from another part of the pool.
     for (let used = 0; used < POOL_BYTES; used += 4096) Buffer.allocUnsafe(4096);
   }
-  collect();
-  const grown = process.memoryUsage().arrayBuffers - before;
-  assert.ok(grown < (lengths * POOL_BYTES) / 10, `${grown} bytes are held`);
+  const most = (lengths * POOL_BYTES) / 10;
+  let grown = Number.POSITIVE_INFINITY;
+  for (let tries = 0; grown >= most && tries < COLLECTIONS_MAX; tries += 1) {
+    collect();
+    await turn();
+    grown = process.memoryUsage().arrayBuffers - before;
+  }
+  assert.ok(grown < most, `${grown} bytes are held`);
 });
