@@ -1,5 +1,7 @@
 /** Devices' reports: believed when their own key has signed them, and never an older one after a newer. */
+
 import { Envelope } from "../../src/lib/envelope.ts";
+import { parseJson } from "../../src/lib/json.ts";
 import { KeyRing, keyIdOf } from "../../src/mqtt/envelope.ts";
 import { UpdateReport } from "../../src/release/report.ts";
 import type { FleetDevice } from "./fleet.ts";
@@ -51,12 +53,4 @@ export function judgeReport(
       ...(committedAt === undefined ? {} : { committedAt }),
     },
   };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,9 +1,11 @@
 /** `models import`: a pack from model files that the user has, each checked against a pinned checksum. */
+
 import { access, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { Calibration } from "../embedding/calibration.ts";
 import { Pack } from "../embedding/pack.ts";
 import { PackIdSchema } from "../lib/id.ts";
+import { parseJson } from "../lib/json.ts";
 import { buildPack } from "../vision/build-pack.ts";
 import type { Action } from "./command.ts";
 import { EXIT, refused, usage } from "./exit.ts";
@@ -64,14 +66,6 @@ async function calibrationOf(file: string | undefined): Promise<Calibration | un
     "calibration_invalid",
     `${file} is no score table: ${issue?.path.join(".") ?? ""} ${issue?.message ?? ""}; make one with "ostiary evaluate calibration --out"`,
   );
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 const exists = (path: string): Promise<boolean> =>

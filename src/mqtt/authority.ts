@@ -2,8 +2,10 @@
  * Is this really a command, from a known key, for this device, now? Everything that can be checked without
  * the store. Whether its id or number was seen before is checked in the transaction of its effect.
  */
+
 import type { EpochMs } from "../lib/brand.ts";
 import { CommandPayload, Envelope, type RefusalCode } from "../lib/envelope.ts";
+import { parseJson } from "../lib/json.ts";
 import type { IncomingCommand, ReplyTarget } from "./command.ts";
 import type { ReplyAddress } from "./topics.ts";
 
@@ -46,7 +48,7 @@ export function checkCommand(raw: IncomingCommand, context: AuthorityContext): C
 
   if (raw.bytes.byteLength > context.maxBytes)
     return refuse("too_large", `a command is at most ${context.maxBytes} bytes`);
-  const json = parseJson(raw.bytes);
+  const json = parseBytes(raw.bytes);
   const envelope = Envelope.safeParse(json);
   if (!envelope.success) {
     return isUnsigned(json)
@@ -63,7 +65,7 @@ export function checkCommand(raw: IncomingCommand, context: AuthorityContext): C
   if (!context.verify(envelope.data))
     return refuse("bad_signature", "the signature does not fit the payload and key");
 
-  const parsed = CommandPayload.safeParse(parseText(envelope.data.payload));
+  const parsed = CommandPayload.safeParse(parseJson(envelope.data.payload));
   if (!parsed.success)
     return refuse("malformed", `the payload is not a command: ${issueOf(parsed.error)}`);
   const payload = parsed.data;
@@ -135,17 +137,9 @@ function targetOfProperties(raw: IncomingCommand): ReplyTarget | undefined {
   return { ...raw.reply.address, correlation: raw.correlation ?? "" };
 }
 
-function parseJson(bytes: Uint8Array): unknown {
+function parseBytes(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    return undefined;
-  }
-}
-
-function parseText(text: string): unknown {
-  try {
-    return JSON.parse(text);
   } catch {
     return undefined;
   }

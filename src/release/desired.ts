@@ -4,9 +4,11 @@
  * It travels as an `Envelope` signed by the director's key, on the retained topic `update/desired` or
  * as a file of the repository. A copy that is old, replayed or for another device moves nothing.
  */
+
 import { z } from "zod";
 import type { EpochMs } from "../lib/brand.ts";
 import { PackIdSchema } from "../lib/id.ts";
+import { parseJson } from "../lib/json.ts";
 import { Sha256 } from "./repository.ts";
 
 const instant = z.iso.datetime({ offset: true });
@@ -96,12 +98,4 @@ type Refused = Extract<DesiredVerdict, { readonly kind: "refused" }>;
 
 function refused(code: Refused["code"], message: string): Refused {
   return { kind: "refused", code, message };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

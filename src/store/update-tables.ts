@@ -2,9 +2,11 @@
  * The journal of updates in its tables: one row for the entry, floors that only rise, and the packs that
  * failed here. A change is one transaction, and what became of an update is an event of the same one.
  */
+
 import type { RecordTransaction } from "../gallery/record.ts";
 import type { EpochMs } from "../lib/brand.ts";
 import { Fault } from "../lib/fault.ts";
+import { parseJson } from "../lib/json.ts";
 import { firstEntry, JournalEntry } from "../release/journal.ts";
 import {
   type Denied,
@@ -179,11 +181,3 @@ export class UpdateTables implements UpdateJournal {
 }
 
 const desiredName = (kid: string): string => `desired/${kid}`;
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}

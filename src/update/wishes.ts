@@ -2,8 +2,10 @@
  * What the director wants: documents as they come from the broker and from the repository, each verified
  * and judged, and the newest kept. Coming twice changes nothing; an old one never comes back.
  */
+
 import type { EpochMs } from "../lib/brand.ts";
 import { Envelope } from "../lib/envelope.ts";
+import { parseJson } from "../lib/json.ts";
 import { type DesiredState, judgeDesired } from "../release/desired.ts";
 import type { UpdateJob } from "../release/journal.ts";
 import type { UpdateJournal } from "../release/journal-port.ts";
@@ -100,12 +102,4 @@ export function jobOf(desired: DesiredState): UpdateJob {
     untilMs: Date.parse(until),
     ...(allowRollbackTo === undefined ? {} : { allowRollbackTo }),
   };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,9 +1,11 @@
 /** `pack.json` from a directory, without loading any model: main reads it for its thresholds. */
+
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { Pack } from "../embedding/pack.ts";
 import { Fault } from "../lib/fault.ts";
+import { parseJson } from "../lib/json.ts";
 import type { PackOnDisk } from "../release/ports.ts";
 import { sha256 } from "./sha256.ts";
 
@@ -36,14 +38,6 @@ export async function readPackOnDisk(directory: string): Promise<PackOnDisk> {
     "pack_invalid",
     `${file} is no valid pack: ${z.prettifyError(parsed.error).slice(0, 500)}; get the pack again`,
   );
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /**

@@ -1,4 +1,5 @@
 /** One check of the repository: metadata, then the wanted pack's `pack.json`. Runs in a child process. */
+
 import { createHash } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { posix } from "node:path";
@@ -6,6 +7,7 @@ import { type TargetFile, Updater } from "tuf-js";
 import { Pack } from "../../embedding/pack.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { codeOf, Fault } from "../../lib/fault.ts";
+import { parseJson } from "../../lib/json.ts";
 import { TargetCustom, targetPathOf } from "../../release/repository.ts";
 import { faultOf } from "./faults.ts";
 import { type FetchDeps, fetchBytes } from "./fetch.ts";
@@ -219,7 +221,7 @@ async function fetchTarget(info: TargetFile, sha256: string, deps: FetchDeps): P
 
 /** @returns the same bytes */
 function agreeing(packJson: Buffer, target: TargetCustom): Buffer {
-  const parsed = Pack.safeParse(parseJson(packJson));
+  const parsed = Pack.safeParse(parseJson(packJson.toString("utf8")));
   const pack = parsed.data;
   const bytes = pack?.files.reduce((sum, file) => sum + file.bytes, 0);
   const agrees =
@@ -232,12 +234,4 @@ function agreeing(packJson: Buffer, target: TargetCustom): Buffer {
     "target_invalid",
     `pack.json of ${target.packId} does not say what the repository says of it, or not in a way that this version understands`,
   );
-}
-
-function parseJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString("utf8"));
-  } catch {
-    return undefined;
-  }
 }

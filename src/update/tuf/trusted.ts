@@ -2,9 +2,11 @@
  * The metadata that was verified last, as one file. `tuf-js` writes in place and syncs nothing: it works
  * in a directory that is thrown away, and what it verified there is taken over in one rename.
  */
+
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { parseJson } from "../../lib/json.ts";
 import { Sha256 } from "../../release/repository.ts";
 import { writeDurably } from "./durable.ts";
 
@@ -89,12 +91,4 @@ export async function readWorkDirectory(work: string): Promise<MetadataFiles> {
     if (bytes !== undefined) files[name] = bytes;
   }
   return files;
-}
-
-function parseJson(content: string): unknown {
-  try {
-    return JSON.parse(content);
-  } catch {
-    return undefined;
-  }
 }
