@@ -34,21 +34,10 @@ export function updateErrorOf(thrown: unknown): UpdateError {
   return { code: codeOf(thrown).slice(0, 64), message: messageOf(thrown).slice(0, 500) };
 }
 
-/** States in which something is under way that a failure ends. */
-export const IN_FLIGHT = [
-  "checked",
-  "downloading",
-  "verified",
-  "staged",
-  "self-tested",
-  "re-embedding",
-  "shadow",
-  "activating",
-  "probation",
-] as const satisfies readonly UpdateStateName[];
-type InFlight = (typeof IN_FLIGHT)[number];
 /** States in which the next update may begin. */
 const AT_REST = ["idle", "committed", "rolled-back"] as const satisfies readonly UpdateStateName[];
+/** States in which something is under way that a failure ends. */
+type InFlight = Exclude<UpdateStateName, (typeof AT_REST)[number] | "failed">;
 /** States in which the candidate serves. */
 const SWITCHED: readonly UpdateStateName[] = ["activating", "probation"];
 /** States in which the candidate runs beside the pack that serves. */
@@ -102,7 +91,7 @@ function illegalityOf({ state, job, candidate, error }: Draft): string | undefin
 }
 
 export function isInFlight(state: UpdateStateName): state is InFlight {
-  return IN_FLIGHT.some((each) => each === state);
+  return state !== "failed" && !isAtRest(state);
 }
 
 export function isAtRest(state: UpdateStateName): boolean {
