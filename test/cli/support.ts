@@ -11,7 +11,12 @@ export interface CliRun {
 
 export async function cli(
   argv: readonly string[],
-  options: { commands?: readonly Command[]; signal?: AbortSignal } = {},
+  options: {
+    readonly commands?: readonly Command[];
+    readonly signal?: AbortSignal;
+    readonly env?: Readonly<Record<string, string>>;
+    readonly program?: string;
+  } = {},
 ): Promise<CliRun> {
   let [out, error] = ["", ""];
   const terminal = {
@@ -23,13 +28,14 @@ export async function cli(
     },
     interactive: false,
     columns: () => 80,
-    env: {},
+    env: options.env ?? {},
   };
   const exit = await runCli(
     argv,
     options.commands ?? COMMANDS,
     terminal,
     options.signal ?? new AbortController().signal,
+    options.program,
   );
   return { exit, out, error };
 }

@@ -17,7 +17,6 @@ import {
   type Rollouts,
   rollBack,
 } from "../../scripts/release/rollouts.ts";
-import { runCli } from "../../src/cli/cli.ts";
 import { epochMs } from "../../src/lib/brand.ts";
 import { Envelope } from "../../src/lib/envelope.ts";
 import { PackIdSchema } from "../../src/lib/id.ts";
@@ -25,6 +24,7 @@ import { KeyRing, seal } from "../../src/mqtt/envelope.ts";
 import { DesiredState, judgeDesired } from "../../src/release/desired.ts";
 import type { UpdateReport } from "../../src/release/report.ts";
 import type { WantedPack } from "../../src/update/tuf/source.ts";
+import { type CliRun, cli } from "../cli/support.ts";
 import { newSigner } from "../mqtt/harness.ts";
 import { type Broker, startBroker } from "../support/broker.ts";
 import { withoutModels } from "../support/models.ts";
@@ -288,22 +288,12 @@ describe("the command", () => {
   });
   after(() => rm(directory, { recursive: true, force: true }));
 
-  async function release(...argv: readonly string[]) {
-    let [out, error] = ["", ""];
-    const terminal = {
-      out: (text: string) => {
-        out += text;
-      },
-      error: (text: string) => {
-        error += text;
-      },
-      interactive: false,
-      columns: () => 80,
+  const release = (...argv: readonly string[]): Promise<CliRun> =>
+    cli(argv, {
+      commands: COMMANDS,
       env: { OSTIARY_RELEASE: join(directory, "site") },
-    };
-    const exit = await runCli(argv, COMMANDS, terminal, never, "ostiary-release");
-    return { exit, out, error };
-  }
+      program: "ostiary-release",
+    });
 
   test("says what is there and what is wrong, in a line or as JSON, with an exit code", async () => {
     assert.deepEqual(await release("status"), {

@@ -12,17 +12,16 @@ import { copyDurably } from "../../scripts/release/files.ts";
 import { addPack, delistPack } from "../../scripts/release/packs.ts";
 import { prune } from "../../scripts/release/prune.ts";
 import { publishMetadata } from "../../scripts/release/publication.ts";
-import { rotateKey } from "../../scripts/release/rotate.ts";
 import { renew, signDrafts } from "../../scripts/release/sign.ts";
 import { statusOf } from "../../scripts/release/status.ts";
-import { lock, Workspace } from "../../scripts/release/workspace.ts";
+import { lock } from "../../scripts/release/workspace.ts";
 import { epochMs } from "../../src/lib/brand.ts";
 import { PackIdSchema } from "../../src/lib/id.ts";
 import { targetPathOf } from "../../src/release/repository.ts";
 import { createClock } from "../../src/system/clock.ts";
 import { runCheck } from "../../src/update/tuf/check.ts";
 import { RepositoryOptions } from "../../src/update/tuf/options.ts";
-import { CHEAP, makeNoisePack, TestRepository } from "../support/release.ts";
+import { makeNoisePack, TestRepository } from "../support/release.ts";
 import { ReleaseServer } from "../support/release-server.ts";
 
 const run = promisify(execFile);
@@ -282,29 +281,17 @@ describe("python-tuf", () => {
     return JSON.parse(stdout);
   }
 
-  async function rotate(name: string, replacement: string): Promise<void> {
-    const rotation = {
-      name,
-      replacement,
-      external: undefined,
-      keysDirectory: undefined,
-      cost: CHEAP,
-    };
-    await rotateKey(made.workspace, rotation, made.means);
-    made.workspace = await Workspace.open(made.workspace.directory);
-  }
-
   test("accepts what we publish, before and after every kind of key was rotated", async () => {
     const { custom, directory: pack, path } = await made.release({ id: "door" });
     const first = await ask(path);
     assert.deepEqual(first["custom"], custom);
     assert.equal(first["content"], await readFile(join(pack, "pack.json"), "utf8"));
     assert.deepEqual(first["versions"], { root: 1, timestamp: 2, snapshot: 2, targets: 2 });
-    await rotate("root-1", "root-4");
+    await made.rotate("root-1", "root-4");
     await made.publish();
-    await rotate("online", "online-2");
+    await made.rotate("online", "online-2");
     await made.publish();
-    await rotate("targets-2", "targets-3");
+    await made.rotate("targets-2", "targets-3");
     await assert.rejects(made.publish(), { code: "threshold_missing", message: /--renew targets/ });
     await renew(made.workspace, "targets", made.means);
     await made.publish();
@@ -332,20 +319,8 @@ describe("python-tuf", () => {
 test("a root that is rotated needs the old keys and the new ones", async (t) => {
   const made = await TestRepository.make(await scratch(t));
   const { means } = made;
-  for (const [name, replacement] of [
-    ["root-1", "root-4"],
-    ["root-2", "root-5"],
-  ] as const) {
-    const rotation = {
-      name,
-      replacement,
-      external: undefined,
-      keysDirectory: undefined,
-      cost: CHEAP,
-    };
-    await rotateKey(made.workspace, rotation, means);
-    made.workspace = await Workspace.open(made.workspace.directory);
-  }
+  await made.rotate("root-1", "root-4");
+  await made.rotate("root-2", "root-5");
   const { workspace } = made;
   await signDrafts(workspace, ["root-4", "root-5"], means);
   await assert.rejects(publishMetadata(workspace, means, never), {

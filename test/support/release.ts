@@ -7,8 +7,9 @@ import { type InitOptions, initialise } from "../../scripts/release/init.ts";
 import type { Listed } from "../../scripts/release/listing.ts";
 import { addPack } from "../../scripts/release/packs.ts";
 import { type Publication, publishMetadata } from "../../scripts/release/publication.ts";
+import { rotateKey } from "../../scripts/release/rotate.ts";
 import { signDrafts } from "../../scripts/release/sign.ts";
-import type { Means, Workspace } from "../../scripts/release/workspace.ts";
+import { type Means, Workspace } from "../../scripts/release/workspace.ts";
 import { Pack } from "../../src/embedding/pack.ts";
 import { epochMs } from "../../src/lib/brand.ts";
 import type { Hardware } from "../../src/release/repository.ts";
@@ -153,6 +154,19 @@ export class TestRepository {
     const listed = await addPack(this.workspace, directory, hardware, async () => {}, this.means);
     const { packId: id, releaseCounter } = listed.custom;
     return { ...listed, directory, wanted: { id, sha256: listed.sha256, releaseCounter } };
+  }
+
+  /** Drafts a key's replacement. */
+  async rotate(name: string, replacement: string): Promise<void> {
+    const rotation = {
+      name,
+      replacement,
+      external: undefined,
+      keysDirectory: undefined,
+      cost: CHEAP,
+    };
+    await rotateKey(this.workspace, rotation, this.means);
+    this.workspace = await Workspace.open(this.workspace.directory);
   }
 
   /** Signs whatever is drafted, and publishes. */

@@ -4,11 +4,9 @@ import { mkdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises"
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { addSignature, bytesOf, newTimestamp } from "../../../scripts/release/roles.ts";
-import { rotateKey } from "../../../scripts/release/rotate.ts";
 import { renew } from "../../../scripts/release/sign.ts";
-import { signerNamed, Workspace } from "../../../scripts/release/workspace.ts";
+import { signerNamed } from "../../../scripts/release/workspace.ts";
 import type { WantedPack } from "../../../src/update/tuf/source.ts";
-import { CHEAP } from "../../support/release.ts";
 import { codeOf, Rig } from "./rig.ts";
 
 describe("what a device keeps", () => {
@@ -124,26 +122,13 @@ describe("keys that change", () => {
   });
   after(() => rig[Symbol.asyncDispose]());
 
-  async function rotate(name: string, replacement: string): Promise<void> {
-    const { directory } = rig.repository.workspace;
-    const rotation = {
-      name,
-      replacement,
-      external: undefined,
-      keysDirectory: undefined,
-      cost: CHEAP,
-    };
-    await rotateKey(rig.repository.workspace, rotation, rig.repository.means);
-    rig.repository.workspace = await Workspace.open(directory);
-  }
-
   test("a device follows from root to root, also from the very first one", async () => {
     const { floors } = await rig.check(wanted);
-    await rotate("root-1", "root-4");
+    await rig.repository.rotate("root-1", "root-4");
     await rig.repository.publish();
-    await rotate("root-2", "root-5");
+    await rig.repository.rotate("root-2", "root-5");
     await rig.repository.publish();
-    await rotate("targets-1", "targets-3");
+    await rig.repository.rotate("targets-1", "targets-3");
     await renew(rig.repository.workspace, "targets", rig.repository.means);
     await rig.repository.publish();
     const checked = await rig.check(wanted, { floors });
@@ -154,7 +139,7 @@ describe("keys that change", () => {
   });
 
   test("a new root that is held back after it was seen is a rollback", async () => {
-    await rotate("root-4", "root-6");
+    await rig.repository.rotate("root-4", "root-6");
     await rig.repository.publish();
     const { floors } = await rig.check(wanted);
     await rig.forget();
@@ -181,7 +166,7 @@ describe("keys that change", () => {
     assert.equal(floors?.timestamp, 1_000_000);
     rig.server.mischief = () => undefined;
     assert.equal(codeOf(await rig.check(wanted, { floors })), "tuf_rollback");
-    await rotate("online", "online-2");
+    await rig.repository.rotate("online", "online-2");
     await rig.repository.publish();
     const checked = await rig.check(wanted, { floors });
     assert.equal(codeOf(checked), "found");
