@@ -8,6 +8,7 @@ import type { CommandStamp } from "../gallery/inbox.ts";
 import type { RecordTransaction } from "../gallery/record.ts";
 import type { Answer } from "../lib/envelope.ts";
 import { codeOf, Fault, messageOf } from "../lib/fault.ts";
+import { linked } from "../lib/signals.ts";
 import {
   type Command,
   type CommandContext,
@@ -247,21 +248,21 @@ export class Dispatcher implements AsyncDisposable {
     const timeoutMs = this.#deps.commands.options.prepareTimeoutMs;
     const over = new AbortController();
     const expired = new AbortController();
-    const late = this.#deps.clock
-      .sleep(timeoutMs, AbortSignal.any([over.signal, this.#stop.signal]))
-      .then(() => {
-        expired.abort();
-        if (this.#stop.signal.aborted)
-          throw new Fault("stopping", "the daemon is stopping: send it again", { retry: "later" });
-        throw new Fault(
-          "timeout",
-          `the command took longer than ${timeoutMs} ms and had no effect: send it again`,
-          { retry: "later" },
-        );
-      });
+    using waiting = linked(over.signal, this.#stop.signal);
+    using running = linked(expired.signal, this.#stop.signal);
+    const late = this.#deps.clock.sleep(timeoutMs, waiting.signal).then(() => {
+      expired.abort();
+      if (this.#stop.signal.aborted)
+        throw new Fault("stopping", "the daemon is stopping: send it again", { retry: "later" });
+      throw new Fault(
+        "timeout",
+        `the command took longer than ${timeoutMs} ms and had no effect: send it again`,
+        { retry: "later" },
+      );
+    });
     late.catch(() => undefined);
     try {
-      return await Promise.race([run(AbortSignal.any([expired.signal, this.#stop.signal])), late]);
+      return await Promise.race([run(running.signal), late]);
     } finally {
       over.abort();
     }

@@ -2,6 +2,7 @@
 import type { Clock } from "../lib/clock.ts";
 import { codeOf } from "../lib/fault.ts";
 import type { Log } from "../lib/log.ts";
+import { linked } from "../lib/signals.ts";
 import type { AnswerQueue, OutgoingAnswer } from "./answer-queue.ts";
 import type { DecisionQueue, PendingDecision } from "./decision-queue.ts";
 import { type Signer, seal } from "./envelope.ts";
@@ -140,7 +141,8 @@ export class Outgoing {
     settled: AbortSignal,
   ): Promise<void> {
     const { clock, decisions, log } = this.#deps;
-    await clock.sleep(decisions.leftMs(pending), AbortSignal.any([settled, this.#attached.signal]));
+    using either = linked(settled, this.#attached.signal);
+    await clock.sleep(decisions.leftMs(pending), either.signal);
     if (settled.aborted || this.#session !== session) return;
     log.warn({}, "the broker did not acknowledge a decision before it expired: connection reset");
     session.reset();

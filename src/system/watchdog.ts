@@ -5,6 +5,7 @@
 import type { Clock } from "../lib/clock.ts";
 import { messageOf } from "../lib/fault.ts";
 import type { Log } from "../lib/log.ts";
+import { linked } from "../lib/signals.ts";
 
 export interface HealthCheck {
   /** Appears in the unit's status and in the log, e.g. `vision`. */
@@ -100,12 +101,12 @@ export class Watchdog {
 
   async #probe(check: HealthCheck, signal: AbortSignal): Promise<FailingCheck | undefined> {
     const timer = new AbortController();
-    const both = AbortSignal.any([signal, timer.signal]);
+    using both = linked(signal, timer.signal);
     const late = this.#deps.clock
-      .sleep(this.#options.checkTimeoutMs, both)
+      .sleep(this.#options.checkTimeoutMs, both.signal)
       .then(() => `no answer in ${this.#options.checkTimeoutMs} ms`);
     try {
-      const problem = await Promise.race([(async () => check.probe(both))(), late]);
+      const problem = await Promise.race([(async () => check.probe(both.signal))(), late]);
       return problem === undefined ? undefined : { name: check.name, problem };
     } catch (thrown) {
       return { name: check.name, problem: messageOf(thrown) };
