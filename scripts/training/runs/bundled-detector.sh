@@ -4,7 +4,8 @@
 #
 #   scripts/training/runs/bundled-detector.sh            on the CPU, one thread
 #   DEVICE=cuda scripts/training/runs/bundled-detector.sh   on a GPU (bf16, channels-last)
-#   FROM=scripts/training/checkpoints/bundled-detector.pt …  a new run from the kept weights (another WORK)
+#   FROM=scripts/training/checkpoints/bundled-detector.pt …  a new second part from the kept weights
+#                                                            (another WORK)
 #
 # Needs OSTIARY_SHARED (../shared of the checkout by default): data/train, data/clips, the teacher
 # data/models/face_detection_yunet_2023mar.onnx, and data/lfw/lfw_outside.tar for the report.
@@ -22,26 +23,36 @@ facetrain() { "$python" -m facetrain "$@"; }
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 
 if [ "$device" = cpu ]; then
-  recipe=bundled workers=${WORKERS:-1}
+  kind= workers=${WORKERS:-1}
   # 32 shards of 256 = 8,192 canvases, three of 320 px for each of 512 px, about two faces on each.
-  # A canvas costs 50 ms to make and label and 22 ms to train on once: with 20 passes the making is
-  # a tenth of the time, and 10,240 steps are what a CPU does in an hour or two.
-  shards=${SHARDS:-32} epochs=${EPOCHS:-20}
+  # A canvas costs 50 ms to make and label and 28 ms to train on once.
+  shards=${SHARDS:-32}
+  # Of a free core. The first part's maps are nearly as near after 15 minutes; the second decides.
+  stage_minutes=${STAGE_MINUTES:-20} minutes=${MINUTES:-60}
 else
-  recipe=bundled-gpu workers=${WORKERS:-$(nproc)}
-  # 200 shards = 51,200 canvases, 45 minutes of one core to make; 60 passes in batches of 64 are
-  # 48,000 steps. How long they take on a GPU is not measured.
-  shards=${SHARDS:-200} epochs=${EPOCHS:-60}
+  kind=-gpu workers=${WORKERS:-$(nproc)}
+  # 200 shards = 51,200 canvases, 45 minutes of one core to make. How far a GPU comes in five
+  # minutes is not measured.
+  shards=${SHARDS:-200}
+  stage_minutes=${STAGE_MINUTES:-2} minutes=${MINUTES:-3}
 fi
 
 facetrain detector canvases --shards "$shards" --out "$work/canvases" --workers "$workers"
 
-# 3: the time budget (MAX_MINUTES) is used up; what there is so far is exported all the same.
-set -- --canvases "$work/canvases" --out "$work/run" --recipe "$recipe" --device "$device"
-set -- "$@" --epochs "$epochs"
-[ -z "${FROM:-}" ] || set -- "$@" --start "$FROM"
-[ -z "${MAX_MINUTES:-}" ] || set -- "$@" --max-minutes "$MAX_MINUTES"
-facetrain detector distil "$@" || [ $? -eq 3 ]
+# MAX_MINUTES stops a part early, with a checkpoint and status 3; what there is so far is exported
+# all the same.
+learn() {
+  facetrain detector distil --canvases "$work/canvases" --device "$device" "$@" \
+    ${MAX_MINUTES:+--max-minutes "$MAX_MINUTES"} || [ $? -eq 3 ]
+}
+start=${FROM:-}
+if [ -z "$start" ]; then
+  # Each part of the network on its own, from the teacher's map before it to the one after it.
+  learn --recipe "stages$kind" --minutes "$stage_minutes" --out "$work/stages"
+  start=$work/stages/last.pt
+fi
+# Then as one network, with the teacher's scores, boxes and landmarks.
+learn --recipe "bundled$kind" --minutes "$minutes" --start "$start" --out "$work/run"
 
 facetrain detector export --checkpoint "$work/run/last.pt" --out "$work/detector.onnx"
 # What a later run may start from: FROM of this script.

@@ -178,7 +178,7 @@ def test_distillation_costs_nothing_where_the_student_is_the_teacher() -> None:
 
     _, jpeg = cv2.imencode(".png", picture)
     batch = collate_canvases([(Shard([jpeg], [target]), 0)])
-    terms = DistilTask(Copy(NetOptions(width=0.125, depth=(0, 0, 0)))).loss(batch, 0)
+    terms = DistilTask(Copy(NetOptions(width=0.125, depth=(0, 0, 0, 0)))).loss(batch, 0)
     assert terms["loss"] == pytest.approx(0, abs=1e-3)
 
 
@@ -186,7 +186,7 @@ def test_a_toy_learns_one_canvas_by_heart(materials: Materials) -> None:
     torch.manual_seed(0)
     shard = make_shard(0, materials, BrightSpot(), OPTIONS)
     batch = collate_canvases([(shard, 0)] * 2)
-    task = DistilTask(DetectorNet(NetOptions(width=0.25, depth=(0, 0, 0))))
+    task = DistilTask(DetectorNet(NetOptions(width=0.25, depth=(0, 0, 0, 0))))
     assert isinstance(task, Task)
     optimizer = torch.optim.AdamW(task.modules().parameters(), lr=5e-3)
     losses = []

@@ -129,7 +129,7 @@ def test_the_command_compares_a_model_with_itself(
 ) -> None:
     torch.manual_seed(0)
     model = tmp_path / "detector.onnx"
-    export_onnx(DetectorNet(NetOptions(width=0.125, depth=(0, 0, 0))), model)
+    export_onnx(DetectorNet(NetOptions(width=0.125, depth=(0, 0, 0, 0))), model)
     picture = tmp_path / "picture.png"
     cv2.imwrite(str(picture), np.random.default_rng(1).integers(0, 255, (48, 64, 3), np.uint8))
     out = tmp_path / "report"

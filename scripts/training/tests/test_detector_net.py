@@ -20,7 +20,7 @@ from facetrain.detector.net import (
 )
 
 YUNET_MACS = 344_224_000
-TOY = NetOptions(width=0.25, depth=(0, 0, 0))
+TOY = NetOptions(width=0.25, depth=(0, 0, 0, 0))
 
 
 def net_with_statistics(seed: int = 3) -> DetectorNet:
@@ -38,7 +38,7 @@ def net_with_statistics(seed: int = 3) -> DetectorNet:
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.normal_(0, 0.2)
         for head in net.heads:
-            last = head.get_submodule("2")
+            last = head.get_submodule("1")
             assert isinstance(last, torch.nn.Conv2d)
             assert last.bias is not None
             last.bias.zero_()

@@ -45,7 +45,7 @@ def test_label_loss_falls_when_a_face_is_learnt(tmp_path: Path) -> None:
     torch.manual_seed(0)
     batches = LabelBatches(labelled(tmp_path), tmp_path, batch_size=4, side_px=64)
     (batch,) = batches.epoch(0)
-    task = LabelTask(DetectorNet(NetOptions(width=0.25, depth=(0, 0, 0))))
+    task = LabelTask(DetectorNet(NetOptions(width=0.25, depth=(0, 0, 0, 0))))
     optimizer = torch.optim.AdamW(task.modules().parameters(), lr=5e-3)
     losses = []
     for step in range(20):

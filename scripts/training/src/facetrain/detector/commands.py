@@ -12,7 +12,7 @@ from facetrain.command import STOPPED, Command, say
 if TYPE_CHECKING:
     from facetrain.detector.recipe import DetectorRun
 
-RECIPES = ("bundled", "bundled-gpu", "toy")
+RECIPES = ("stages", "stages-gpu", "bundled", "bundled-gpu", "toy")
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +28,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     distil.add_argument(
         "--start", type=Path, default=None, help="weights that a new run begins with"
     )
+    distil.add_argument("--shared", type=Path, default=None, help="default: $OSTIARY_SHARED")
     labels = parts.add_parser("labels", help="train on WIDER FACE labels with landmarks")
     labels.add_argument("--labels", type=Path, required=True, help="label file")
     labels.add_argument("--pictures", type=Path, required=True, help="folder of its pictures")
@@ -36,6 +37,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         training.add_argument("--recipe", choices=RECIPES, default="bundled")
         training.add_argument("--device", default="auto")
         training.add_argument("--epochs", type=int, default=None)
+        training.add_argument("--minutes", type=float, default=None, help="the schedule's length")
         training.add_argument("--max-minutes", type=float, default=None)
     export = parts.add_parser("export", help="write a checkpoint as ONNX")
     export.add_argument("--checkpoint", type=Path, required=True)
@@ -93,6 +95,8 @@ def _recipe(arguments: argparse.Namespace) -> "DetectorRun":
     from facetrain.detector import recipe
 
     recipes = {
+        "stages": recipe.stages,
+        "stages-gpu": lambda: recipe.stages("cuda"),
         "bundled": recipe.bundled,
         "bundled-gpu": lambda: recipe.bundled("cuda"),
         "toy": recipe.toy,
@@ -101,15 +105,22 @@ def _recipe(arguments: argparse.Namespace) -> "DetectorRun":
     loop = run.loop
     if arguments.epochs is not None:
         loop = replace(loop, epochs=arguments.epochs)
-    return replace(run, loop=replace(loop, max_minutes=arguments.max_minutes))
+    loop = replace(loop, minutes=arguments.minutes, max_minutes=arguments.max_minutes)
+    return replace(run, loop=loop)
 
 
 def _distil(arguments: argparse.Namespace) -> int:
     from facetrain.detector.recipe import distil
+    from facetrain.detector.shards import TEACHER_FILE
 
     run = _recipe(arguments)
     finish = distil(
-        run, arguments.canvases, arguments.out, start=arguments.start, device=arguments.device
+        run,
+        arguments.canvases,
+        arguments.out,
+        start=arguments.start,
+        teacher=shared_folder(arguments.shared) / TEACHER_FILE if run.stages else None,
+        device=arguments.device,
     )
     say(f"step {finish.step}, epoch {finish.epoch}: {finish.reason or 'complete'}")
     return 0 if finish.complete else STOPPED

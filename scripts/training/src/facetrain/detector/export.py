@@ -89,7 +89,7 @@ class _Graph:
             coordinate_transformation_mode="asymmetric",
             nearest_mode="floor",
         )
-        return self.add("Relu", f"{name}.relu", self.add("Add", f"{name}.add", lateral, up))
+        return self.add("Add", f"{name}.add", lateral, up)
 
     def outputs(self, stride: int, y: str) -> None:
         """The head's map → four outputs of one stride."""
@@ -122,10 +122,9 @@ def to_onnx(net: DetectorNet) -> onnx.ModelProto:
     c8 = graph.chain("stem", "input", net.stem, scale=PIXEL_SCALE)
     c8 = graph.chain("stage8", graph.chain("stage4", c8, net.stage4), net.stage8)
     c16 = graph.chain("stage16", c8, net.stage16)
-    p32 = graph.chain("lateral32", graph.chain("stage32", c16, net.stage32), net.lateral32)
-    p16 = graph.merge("merge16", graph.chain("lateral16", c16, net.lateral16), p32)
-    p16 = graph.chain("smooth16", p16, net.smooth16)
-    p8 = graph.merge("merge8", graph.chain("lateral8", c8, net.lateral8), p16)
+    p32 = graph.chain("neck32", graph.chain("stage32", c16, net.stage32), net.neck[2])
+    p16 = graph.chain("neck16", graph.merge("merge16", c16, p32), net.neck[1])
+    p8 = graph.chain("neck8", graph.merge("merge8", c8, p16), net.neck[0])
     for stride, head, level in zip(STRIDES, net.heads, (p8, p16, p32), strict=True):
         graph.outputs(stride, graph.chain(f"head{stride}", level, head))
     sizes = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}

@@ -3,20 +3,24 @@
 What it promises is the interface of `face_detection_yunet_2023mar.onnx` (Wu et al., "YuNet: A Tiny
 Millisecond-level Face Detector", 2023); the network behind it is our own:
 
-- every spatial step is a strided convolution, so that no unit runs at half the input's size except
-  the stem (YuNet spends a quarter of its work there);
+- every spatial step is a strided depthwise 5x5 convolution in place of pooling, so that no unit
+  runs at half the input's size except the stem (YuNet spends a quarter of its work there);
 - depthwise kernels are 5x5 where pictures are small (strides 16 and 32), for the receptive field
   that large faces need;
 - one 16-channel head per stride gives class, objectness, box and landmarks together: twelve
   convolutions of one to ten channels would waste vector lanes.
 
+At full width its maps between the stages have YuNet's channels, so that each stage can be taught
+alone, from YuNet's map before it to YuNet's map after it (`facetrain.detector.stages`).
+
 Axes: B batch, C channels, H height, W width, N cells of one stride in row order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 STRIDES = (8, 16, 32)
@@ -33,18 +37,18 @@ OUTPUT_NAMES = tuple(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetOptions:
-    """Size of the network. The defaults cost 0.87 of YuNet 2023mar's multiply-adds."""
+    """Size of the network. The defaults cost 0.96 of YuNet 2023mar's multiply-adds."""
 
     width: float = 1.0
     """Factor on the channels of all stages and of the neck; the head's 16 stay."""
-    depth: tuple[int, int, int] = (1, 2, 2)
-    """Units after the downsampling one at strides 8, 16 and 32."""
+    depth: tuple[int, int, int, int] = (3, 2, 2, 2)
+    """Units after the downsampling one at strides 4, 8, 16 and 32."""
 
     def __post_init__(self) -> None:
         if not 0.125 <= self.width <= 2:
             raise ValueError(f"width is {self.width}; allowed is 0.125 to 2")
-        if len(self.depth) != 3 or not all(0 <= units <= 8 for units in self.depth):
-            raise ValueError(f"depth is {self.depth}; allowed are three numbers from 0 to 8")
+        if len(self.depth) != 4 or not all(0 <= units <= 8 for units in self.depth):
+            raise ValueError(f"depth is {self.depth}; allowed are four numbers from 0 to 8")
 
     def channels(self, base: int) -> int:
         """`base` scaled by the width, a multiple of 8."""
@@ -71,24 +75,47 @@ class ConvNorm(nn.Sequential):
         super().__init__(*layers)
 
 
-class Separable(nn.Sequential):
-    """Depthwise, then pointwise convolution, each normalised and rectified (MobileNet's unit)."""
+class Down(nn.Sequential):
+    """Half the size: depthwise 5x5, then pointwise, each normalised and rectified."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(
-            ConvNorm(inputs, inputs, kernel, stride=stride, groups=inputs, relu=True),
+            ConvNorm(inputs, inputs, 5, stride=2, groups=inputs, relu=True),
             ConvNorm(inputs, outputs, 1, relu=True),
         )
 
 
+class Unit(nn.Sequential):
+    """Pointwise, then depthwise convolution, normalised and rectified once: YuNet's unit."""
+
+    def __init__(self, channels: int, kernel: int = 3) -> None:
+        super().__init__(
+            nn.Conv2d(channels, channels, 1, bias=False),
+            ConvNorm(channels, channels, kernel, groups=channels, relu=True),
+        )
+
+
 class Head(nn.Sequential):
-    """One unit, then the 16 numbers of each cell; linear."""
+    """The 16 numbers of each cell; linear."""
 
     def __init__(self, inputs: int) -> None:
-        last = nn.Conv2d(HEAD_CHANNELS, HEAD_CHANNELS, 3, padding=1, groups=HEAD_CHANNELS)
         super().__init__(
-            Separable(inputs, inputs), nn.Conv2d(inputs, HEAD_CHANNELS, 1, bias=False), last
+            nn.Conv2d(inputs, HEAD_CHANNELS, 1, bias=False),
+            nn.Conv2d(HEAD_CHANNELS, HEAD_CHANNELS, 3, padding=1, groups=HEAD_CHANNELS),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """Maps (B, C, H / stride, W / stride) between a detector's parts, by stride.
+
+    Attributes:
+        c: Of the stages at strides 4, 8, 16, 32.
+        p: Of the neck at strides 8, 16, 32: what the heads see.
+    """
+
+    c: Mapping[int, Tensor]
+    p: Mapping[int, Tensor]
 
 
 class DetectorNet(nn.Module):
@@ -101,19 +128,15 @@ class DetectorNet(nn.Module):
     def __init__(self, options: NetOptions | None = None) -> None:
         super().__init__()
         self.options = options or NetOptions()
-        c16, c32, c64, c96 = (self.options.channels(base) for base in (16, 32, 64, 96))
-        deep8, deep16, deep32 = self.options.depth
+        c16, c32, c64 = (self.options.channels(base) for base in (16, 32, 64))
+        deep4, deep8, deep16, deep32 = self.options.depth
         self.stem = ConvNorm(3, c16, 3, stride=2, relu=True)
-        self.stage4 = nn.Sequential(Separable(c16, c32, stride=2), Separable(c32, c32))
+        self.stage4 = _stage(c16, c32, 3, deep4)
         self.stage8 = _stage(c32, c64, 3, deep8)
-        self.stage16 = _stage(c64, c96, 5, deep16)
-        self.stage32 = _stage(c96, c96, 5, deep32)
-        self.lateral8 = ConvNorm(c64, c64, 1, relu=False)
-        self.lateral16 = ConvNorm(c96, c64, 1, relu=False)
-        self.lateral32 = ConvNorm(c96, c64, 1, relu=True)
-        self.smooth16 = Separable(c64, c64)
+        self.stage16 = _stage(c64, c64, 5, deep16)
+        self.stage32 = _stage(c64, c64, 5, deep32)
+        self.neck = nn.ModuleList(Unit(c64) for _ in STRIDES)
         self.heads = nn.ModuleList(Head(c64) for _ in STRIDES)
-        self.upsample = nn.Upsample(scale_factor=2.0, mode="nearest")
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -124,7 +147,7 @@ class DetectorNet(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         for head in self.heads:
-            narrow, last = head.get_submodule("1"), head.get_submodule("2")
+            narrow, last = head.get_submodule("0"), head.get_submodule("1")
             assert isinstance(narrow, nn.Conv2d)
             assert isinstance(last, nn.Conv2d)
             assert last.bias is not None
@@ -132,17 +155,34 @@ class DetectorNet(nn.Module):
             with torch.no_grad():
                 last.bias[1] = -4.6
 
-    def maps(self, x_BCHW: Tensor) -> list[Tensor]:
-        """The heads' 16-channel maps (B, 16, H / stride, W / stride), before any activation."""
+    def maps(self, x_BCHW: Tensor, given: Maps | None = None) -> Maps:
+        """What each part makes of the map before it.
+
+        Args:
+            x_BCHW: BGR pixels, 0 to 255.
+            given: A teacher's maps, which every part but the first then sees in place of the
+                network's own, each part on its own.
+        """
         # Pixels arrive as 0 to 255; the constant folds into the stem at export.
-        c8 = self.stage8(self.stage4(self.stem(x_BCHW * (1 / 128))))
-        c16 = self.stage16(c8)
-        p32 = self.lateral32(self.stage32(c16))
-        p16 = self.smooth16(torch.relu(self.lateral16(c16) + self.upsample(p32)))
-        p8 = torch.relu(self.lateral8(c8) + self.upsample(p16))
-        # bfloat16 would round landmarks to half a pixel: heads stay float32 under autocast.
-        with torch.autocast(x_BCHW.device.type, enabled=False):
-            return [head(p.float()) for head, p in zip(self.heads, (p8, p16, p32), strict=True)]
+        c, p = {4: self.stage4(self.stem(x_BCHW * (1 / 128)))}, {}
+        seen = (lambda stride: given.c[stride]) if given else (lambda stride: c[stride])
+        above = (lambda stride: given.p[stride]) if given else (lambda stride: p[stride])
+        c[8] = self.stage8(seen(4))
+        c[16] = self.stage16(seen(8))
+        c[32] = self.stage32(seen(16))
+        p[32] = self.neck[2](seen(32))
+        p[16] = self.neck[1](seen(16) + twice(above(32)))
+        p[8] = self.neck[0](seen(8) + twice(above(16)))
+        return Maps(c, p)
+
+    def predict(self, maps: Maps) -> list[Tensor]:
+        """The heads' 16 numbers of each cell, (B, N, 16) per stride, before any activation."""
+        levels = []
+        for head, stride in zip(self.heads, STRIDES, strict=True):
+            # bfloat16 would round landmarks to half a pixel: heads stay float32 under autocast.
+            with torch.autocast(maps.p[stride].device.type, enabled=False):
+                levels.append(head(maps.p[stride].float()).flatten(2).transpose(1, 2))
+        return levels
 
     def forward(self, x_BCHW: Tensor) -> list[Tensor]:
         """Dense predictions.
@@ -157,12 +197,16 @@ class DetectorNet(nn.Module):
         height, width = x_BCHW.shape[-2:]
         if height % INPUT_MULTIPLE or width % INPUT_MULTIPLE:
             raise ValueError(f"input is {width}x{height}; both sides must be multiples of 32")
-        return [y_BCHW.flatten(2).transpose(1, 2) for y_BCHW in self.maps(x_BCHW)]
+        return self.predict(self.maps(x_BCHW))
 
 
 def _stage(inputs: int, outputs: int, kernel: int, deep: int) -> nn.Sequential:
-    first = Separable(inputs, outputs, kernel, stride=2)
-    return nn.Sequential(first, *(Separable(outputs, outputs, kernel) for _ in range(deep)))
+    return nn.Sequential(Down(inputs, outputs), *(Unit(outputs, kernel) for _ in range(deep)))
+
+
+def twice(map_BCHW: Tensor) -> Tensor:
+    """Each position four times."""
+    return F.interpolate(map_BCHW, scale_factor=2.0, mode="nearest")
 
 
 def cells(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:

@@ -10,6 +10,7 @@ from facetrain.config import LoopOptions, OptimOptions, ScheduleOptions
 from facetrain.detector.batches import CanvasBatches, LabelBatches
 from facetrain.detector.net import DetectorNet, NetOptions
 from facetrain.detector.shards import ShardOptions, shard_files
+from facetrain.detector.stages import StageOptions, StageTask, YuNetMaps
 from facetrain.detector.task import DistilTask, LabelTask, LossOptions
 from facetrain.detector.wider import read_wider
 from facetrain.engine.checkpoint import About, current_commit, read_checkpoint
@@ -36,6 +37,8 @@ class DetectorRun:
     side_px: int = 640
     """Input of training from labels."""
     loss: LossOptions = field(default_factory=LossOptions)
+    stages: StageOptions | None = None
+    """Of distillation: how the teacher's maps are followed; None for its word alone."""
     optim: OptimOptions = field(
         default_factory=lambda: OptimOptions(
             # Batch normalisation and ReLU everywhere: a high rate is safe; 16 canvases a step.
@@ -62,32 +65,66 @@ class DetectorRun:
     workers: int = 1
 
 
-def bundled(device: str = "cpu") -> DetectorRun:
-    """The bundled pack's detector: 12,000 canvases on a CPU; on a GPU more of everything."""
+def stages(device: str = "cpu") -> DetectorRun:
+    """First part of the bundled detector: each of its parts alone, from the teacher's maps."""
     run = DetectorRun()
-    if device == "cpu":
-        return run
     return replace(
         run,
-        # Four times the batch, twice the rate (AdamW: with the root), the same canvases longer.
-        optim=replace(run.optim, lr=4e-3),
-        loop=replace(run.loop, epochs=120, batch_size=64, precision="bf16", save_every=1000),
-        workers=8,
+        stages=StageOptions(),
+        # Maps have a target at every position: small batches and many steps (four pictures and five
+        # times the rate explained twice as much in the same time as sixteen).
+        optim=replace(
+            run.optim,
+            name="muon",
+            matrix_lr=0.1,
+            lr=2e-2,
+            momentum=0.95,
+            betas=(0.9, 0.98),
+            clip_norm=None,
+        ),
+        schedule=replace(run.schedule, warmup_epochs=0.05),
+        loop=_on_device(replace(run.loop, epochs=4, batch_size=4, save_every=1000), device),
+        workers=1 if device == "cpu" else 8,
     )
+
+
+def bundled(device: str = "cpu") -> DetectorRun:
+    """Second part: as one network, with the teacher's word and, fading, its maps."""
+    run = stages(device)
+    return replace(
+        run,
+        stages=StageOptions(alone=False, maps=1.0, last_maps=0.1),
+        optim=replace(run.optim, matrix_lr=0.012, lr=2e-3),
+        loop=replace(run.loop, epochs=8 if device == "cpu" else 60),
+    )
+
+
+def _on_device(loop: LoopOptions, device: str) -> LoopOptions:
+    return loop if device == "cpu" else replace(loop, batch_size=16, precision="bf16")
 
 
 def toy() -> DetectorRun:
     """Seconds on a CPU."""
-    run = DetectorRun(net=NetOptions(width=0.25, depth=(0, 0, 0)))
+    run = DetectorRun(net=NetOptions(width=0.25, depth=(0, 0, 0, 0)))
     return replace(run, loop=replace(run.loop, epochs=1, batch_size=4, save_every=None))
 
 
 def distil(
-    run: DetectorRun, folder: Path, out: Path, *, start: Path | None = None, device: str = "auto"
+    run: DetectorRun,
+    folder: Path,
+    out: Path,
+    *,
+    start: Path | None = None,
+    teacher: Path | None = None,
+    device: str = "auto",
 ) -> Finish:
     """Train on the shards in `folder`; continues from `out/last.pt`.
 
     A new run begins with the weights of `start`, a checkpoint or what `facetrain keep` made of it.
+    `teacher` is YuNet's file, for runs that follow its maps.
+
+    Raises:
+        ValueError: A run follows maps and no teacher is given, or `start` is of another size.
     """
     with joined_world(device) as world:
         batches = CanvasBatches(
@@ -104,7 +141,15 @@ def distil(
             raise ValueError(
                 f"{start} holds a network of {net.options}, the run asks for {run.net}"
             )
-        return _fit(run, DistilTask(net, run.loss), batches, out, world)
+        return _fit(run, _distil_task(run, net, teacher), batches, out, world)
+
+
+def _distil_task(run: DetectorRun, net: DetectorNet, teacher: Path | None) -> Task:
+    if run.stages is None:
+        return DistilTask(net, run.loss)
+    if teacher is None:
+        raise ValueError("the run follows the teacher's maps; give the teacher's file")
+    return StageTask(net, YuNetMaps(teacher), run.stages, run.loss)
 
 
 def train_from_labels(

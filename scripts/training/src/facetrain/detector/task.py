@@ -47,17 +47,23 @@ class _DetectorTask:
     def on_epoch(self, epoch: int) -> None:
         """Nothing changes with the epoch."""
 
-    def _dense(self, picture_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Predictions (B, N, 16) in float32, and the cells (N, 3)."""
+    def _input(self, picture_BCHW: Tensor) -> Tensor:
         x_BCHW = picture_BCHW.float()
         if picture_BCHW.is_contiguous(memory_format=torch.channels_last):
             x_BCHW = x_BCHW.contiguous(memory_format=torch.channels_last)
-        dense_BN = torch.cat(self._modules["detector"](x_BCHW), dim=1).float()
+        return x_BCHW
+
+    def _dense(self, picture_BCHW: Tensor) -> Tensor:
+        """Predictions (B, N, 16) in float32."""
+        return torch.cat(self._modules["detector"](self._input(picture_BCHW)), dim=1).float()
+
+    def _cells_of(self, picture_BCHW: Tensor) -> Tensor:
+        """(N, 3), as `cells`."""
         height, width = picture_BCHW.shape[-2:]
         key = (height, width, picture_BCHW.device)
         if key not in self._cells:
             self._cells[key] = cells(height, width, picture_BCHW.device)
-        return dense_BN, self._cells[key]
+        return self._cells[key]
 
     def _sum(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
         weight = {name: getattr(self._options, name) for name in terms}
@@ -71,7 +77,10 @@ class DistilTask(_DetectorTask):
     def loss(self, batch: CanvasBatch, step: int) -> dict[str, Tensor]:
         """Terms per unit of the teacher's objectness, so that faces count and not canvases."""
         del step
-        dense_BN, cell_N3 = self._dense(batch.picture_BCHW)
+        return self._terms(self._dense(batch.picture_BCHW), batch)
+
+    def _terms(self, dense_BN: Tensor, batch: CanvasBatch) -> dict[str, Tensor]:
+        cell_N3 = self._cells_of(batch.picture_BCHW)
         cls_t, obj_t = batch.score_BN2.unbind(dim=-1)
         amount = obj_t.sum().clamp(min=1)
         floor = self._options.empty_class
@@ -102,7 +111,7 @@ class LabelTask(_DetectorTask):
     def loss(self, batch: LabelBatch, step: int) -> dict[str, Tensor]:
         """Terms per assigned cell. The class target is the predicted box's overlap (YOLOX)."""
         del step
-        dense_BN, cell_N3 = self._dense(batch.picture_BCHW)
+        dense_BN, cell_N3 = self._dense(batch.picture_BCHW), self._cells_of(batch.picture_BCHW)
         box_BN4 = decode_boxes(dense_BN[..., BOX], cell_N3)
         score_BN = torch.sigmoid(dense_BN[..., :2]).detach().prod(dim=-1).sqrt()
         owner, overlap = [], []
