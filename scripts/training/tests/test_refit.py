@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from facetrain.distill.refit import refit, restate, ridge
+from facetrain.distill.refit import offset, refit, restate, ridge
 from facetrain.distill.teacher import CheckpointTeacher
 from facetrain.models.create import create_backbone
 from facetrain.models.pocketnet import PocketNet
@@ -43,6 +43,15 @@ def test_a_student_whose_last_layer_was_lost_comes_back() -> None:
         e_ND = F.normalize(lost(lost.preprocessing.apply(crops)))
         target_ND = teacher.embed(crops, torch.arange(48))
     assert (e_ND * target_ND).sum(dim=1).mean() > 0.95
+
+
+def test_an_offset_lasts_in_training() -> None:
+    torch.manual_seed(4)
+    norm, x_ND, by_D = nn.BatchNorm2d(3), torch.randn(64, 3) * 4 + 7, torch.tensor([1.0, -2.0, 0.5])
+    offset(norm, x_ND, by_D)
+    for module in (norm.eval(), norm.train()):
+        found = module(x_ND[..., None, None])[..., 0, 0]
+        assert torch.allclose(found, x_ND + by_D, atol=1e-4)
 
 
 def test_statistics_are_those_of_the_pictures() -> None:

@@ -85,10 +85,26 @@ def refit(
     # Half precision, in which weights are kept, is finest near 1; a scale changes no direction.
     scale = 1.0 / w_FD.abs().max()
     convolution.weight.copy_((scale * w_FD.T).float().view_as(convolution.weight))
-    norm.reset_parameters()
-    norm.running_var.fill_(1.0 - norm.eps)  # pyright: ignore[reportOptionalMemberAccess]
-    norm.bias.copy_((scale * b_D).float())
+    offset(norm, feature_NF @ (scale * w_FD), scale * b_D)
     return before, scores[best]
+
+
+@torch.no_grad()
+def offset(norm: nn.BatchNorm2d, output_ND: Tensor, by_D: Tensor) -> None:
+    """Make a normalisation add `by_D`, in training mode too: its statistics are its input's own.
+
+    Args:
+        norm: Changed in place.
+        output_ND: What it is given for many pictures.
+        by_D: In the output's units.
+    """
+    var_D, mean_D = torch.var_mean(output_ND, dim=0, correction=0)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    norm.running_mean.copy_(mean_D)
+    norm.running_var.copy_(var_D)
+    norm.weight.copy_((var_D + norm.eps).sqrt())
+    norm.bias.copy_(mean_D + by_D)
 
 
 def ridge(feature_NF: Tensor, target_ND: Tensor, share: float) -> tuple[Tensor, Tensor]:
