@@ -6,14 +6,12 @@ import { floorsOf, median, percentile, type Slope, slopeOf } from "./stats.ts";
 
 export const CHURN_MS = 5000;
 /**
- * Caches fill, heaps find their size, and V8 goes on compiling what has run often enough: heap snapshots five
- * minutes apart differ in compiled code and its feedback alone. So the warm-up has ten times the churn. At
- * most half of a soak.
+ * Caches fill, heaps find their size, and V8 compiles what runs every few seconds only after many minutes:
+ * heap snapshots five minutes apart differ in compiled code and its feedback alone. At most half of a soak.
  */
-const WARM_UP_MINUTES = 25;
-export const WARM_UP_CHURN_MS = CHURN_MS / 10;
+const WARM_UP_MINUTES = 45;
 /** Growth that ends shows a smaller slope the later one looks. */
-const LATER_MINUTES = [10, 15, 35, 45, 60];
+const LATER_MINUTES = [10, 20, 30, 45, 60];
 /** A resident set rises and falls with the collectors by some MB within minutes; what stays is its floor. */
 const FLOOR_MS = 120_000;
 const SLOPE_MAX_MB_PER_HOUR = 1;
@@ -73,7 +71,7 @@ export function soakResult(soak: Soak): BenchResult {
 function processes({ watched, minutes }: Soak): Table {
   const warmUp = warmUpMinutes(minutes);
   return {
-    title: `Soak: ${minutes} minutes, two cameras at 720p and 10 fps, enrol and erase every ${CHURN_MS / 1000} s (every ${WARM_UP_CHURN_MS / 1000} s for the first ${warmUp} minutes)`,
+    title: `Soak: ${minutes} minutes, two cameras at 720p and 10 fps, enrol and erase every ${CHURN_MS / 1000} s`,
     columns: [
       ...["process", "RSS MB first", "RSS MB last", "peak MB", "MB/h", "± (2 s.e.)"],
       ...["fds first", "fds last", "CPU %"],
@@ -218,7 +216,7 @@ function cpuShare(samples: readonly Sample[]): number {
   return ((last.cpuSeconds - first.cpuSeconds) / ((last.atMs - first.atMs) / 1000)) * 100;
 }
 
-export const warmUpMinutes = (minutes: number): number => Math.min(WARM_UP_MINUTES, minutes / 2);
+const warmUpMinutes = (minutes: number): number => Math.min(WARM_UP_MINUTES, minutes / 2);
 
 const after = (samples: readonly Sample[], minutes: number): readonly Sample[] =>
   samples.filter(({ atMs }) => atMs >= minutes * 60_000);

@@ -10,15 +10,7 @@ import type { Bench } from "./bench.ts";
 import { partsOf, reportsOf } from "./mappings.ts";
 import { visitClip } from "./pictures.ts";
 import { enrolPerson, LAUNCHED, pause, processesOf, usageOf } from "./site.ts";
-import {
-  CHURN_MS,
-  type Churn,
-  type OwnWords,
-  type Sample,
-  soakResult,
-  WARM_UP_CHURN_MS,
-  warmUpMinutes,
-} from "./soak-tables.ts";
+import { CHURN_MS, type Churn, type OwnWords, type Sample, soakResult } from "./soak-tables.ts";
 
 const MINUTES = Number(process.env["OSTIARY_SOAK_MINUTES"] ?? 10);
 /** Every sample as a line of JSON. */
@@ -50,10 +42,8 @@ export const bench: Bench = async ({ quick, say }) => {
   await enrolPerson(site);
   const stop = new AbortController();
   const churn: Churn = { enrolled: 0, erased: 0, failed: 0, answersMs: [] };
+  const churning = churnOf(site, churn, stop.signal);
   const began = monotonicNow();
-  const warmUpEnds = began + warmUpMinutes(minutes) * 60_000;
-  const paceMs = (): number => (monotonicNow() < warmUpEnds ? WARM_UP_CHURN_MS : CHURN_MS);
-  const churning = churnOf(site, churn, paceMs, stop.signal);
   const watched = processesOf(site).map(({ name, pid }) => ({
     name,
     pid,
@@ -106,12 +96,7 @@ function ownWordsOf(directory: string, pid: number): OwnWords | undefined {
 }
 
 /** Enrols one of the people at the side camera, and erases them again: galleries change under running searches. */
-async function churnOf(
-  site: Site,
-  churn: Churn,
-  paceMs: () => number,
-  signal: AbortSignal,
-): Promise<void> {
+async function churnOf(site: Site, churn: Churn, signal: AbortSignal): Promise<void> {
   const image = (await stillOf(THREE_PEOPLE, 3, MIDDLE)).toString("base64");
   for (let turn = 0; !signal.aborted; turn += 1) {
     const id = `churn-${turn}`;
@@ -126,7 +111,7 @@ async function churnOf(
       if (!answer.ok) churn.failed += 1;
       else if (cmd === "enrolment/add-image") churn.enrolled += 1;
     }
-    await pause(paceMs());
+    await pause(CHURN_MS);
     const erased = await site.ask("identity/erase", { id });
     if (erased.ok) churn.erased += 1;
     else churn.failed += 1;
