@@ -45,14 +45,19 @@ export function referencePack(): BuiltPack {
 function built(id: string, embedderFile: string): BuiltPack {
   const hash = createHash("sha256");
   for (const file of MAKERS) hash.update(readFileSync(join(ROOT, "src", file)));
-  const parent = join(tmpdir(), `ostiary-packs-${process.getuid?.() ?? 0}`);
-  mkdirSync(parent, { recursive: true });
-  const directory = join(parent, `${id}-${hash.digest("hex").slice(0, 12)}`);
+  const directory = join(packsDirectory(), `${id}-${hash.digest("hex").slice(0, 12)}`);
   if (!existsSync(directory)) build(id, embedderFile, directory);
   return opened(directory);
 }
 
-function opened(directory: string): BuiltPack {
+/** Where packs that tests have made stay, for the next run on this machine. */
+export function packsDirectory(): string {
+  const directory = join(tmpdir(), `ostiary-packs-${process.getuid?.() ?? 0}`);
+  mkdirSync(directory, { recursive: true });
+  return directory;
+}
+
+export function opened(directory: string): BuiltPack {
   return {
     directory,
     pack: Pack.parse(JSON.parse(readFileSync(join(directory, "pack.json"), "utf8"))),

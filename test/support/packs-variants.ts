@@ -1,6 +1,6 @@
 /**
- * Packs for tests of updates, made of the reference pack by a few nodes behind its embedder. Each has its
- * own space, of the same number of dimensions as the reference's, so that a comparison across spaces
+ * Packs for tests of updates, made of the reference pack or another by a few nodes behind its embedder. Each
+ * has its own space, of the same number of dimensions as the other's, so that a comparison across spaces
  * would not fail by itself.
  */
 import { spawnSync } from "node:child_process";
@@ -15,9 +15,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join, resolve } from "node:path";
-import { Pack } from "../../src/embedding/pack.ts";
+import type { Pack } from "../../src/embedding/pack.ts";
 import { appendNodes, type OnnxConstant, type OnnxNode } from "./onnx-append.ts";
-import { type BuiltPack, referencePack } from "./pack.ts";
+import { type BuiltPack, opened, packsDirectory, referencePack } from "./pack.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const OUTPUT = "varied";
@@ -27,7 +27,7 @@ const DIMENSION = 256;
 interface Tail {
   readonly nodes: readonly OnnxNode[];
   readonly constants: readonly OnnxConstant[];
-  /** The model cannot run: the golden vectors stay those of the reference. */
+  /** The model cannot run: the golden vectors stay those of the pack that it is made of. */
   readonly keepsGolden?: boolean;
 }
 
@@ -93,35 +93,30 @@ const TAILS = {
 export type Variant = keyof typeof TAILS;
 
 /** @param releaseCounter the reference's is 0 */
-export function packVariant(variant: Variant, releaseCounter = 1): BuiltPack {
-  const reference = referencePack();
+export function packVariant(
+  variant: Variant,
+  releaseCounter = 1,
+  base: BuiltPack = referencePack(),
+): BuiltPack {
   const made = readFileSync(import.meta.filename);
   const hash = createHash("sha256")
     .update(made)
-    .update(readFileSync(join(reference.directory, "pack.json")));
+    .update(readFileSync(join(base.directory, "pack.json")));
   const name = `${variant}-${releaseCounter}-${hash.digest("hex").slice(0, 12)}`;
-  const directory = join(reference.directory, "..", name);
-  if (!existsSync(directory)) build(variant, releaseCounter, directory, reference);
-  return {
-    directory,
-    pack: Pack.parse(JSON.parse(readFileSync(join(directory, "pack.json"), "utf8"))),
-  };
+  const directory = join(packsDirectory(), name);
+  if (!existsSync(directory)) build(variant, releaseCounter, directory, base);
+  return opened(directory);
 }
 
-function build(
-  variant: Variant,
-  releaseCounter: number,
-  directory: string,
-  reference: BuiltPack,
-): void {
-  const { pack } = reference;
+function build(variant: Variant, releaseCounter: number, directory: string, base: BuiltPack): void {
+  const { pack } = base;
   const tail: Tail = TAILS[variant];
   const partial = `${directory}.partial-${process.pid}`;
   mkdirSync(partial, { recursive: true });
   try {
-    cpSync(reference.directory, partial, { recursive: true });
+    cpSync(base.directory, partial, { recursive: true });
     const flat: OnnxNode = { op: "Flatten", inputs: [pack.embedder.output], output: "flat" };
-    const original = readFileSync(join(reference.directory, pack.embedder.file));
+    const original = readFileSync(join(base.directory, pack.embedder.file));
     const model = appendNodes(original, [flat, ...tail.nodes], tail.constants, OUTPUT);
     const file = {
       name: `embedder-${variant}.onnx`,

@@ -58,6 +58,8 @@ export interface SiteOptions {
   readonly device?: string;
   /** A broker that another owns; one of its own unless told. */
   readonly broker?: Broker;
+  /** Directory of the pack that the device comes with; the reference pack's unless told. */
+  readonly pack?: string;
 }
 
 /** An event of the reliable feed whose signature holds. */
@@ -210,7 +212,11 @@ export class Site implements AsyncDisposable {
       const key = await writeNewKey(join(directory, "keys"), "administrator");
       const url = (await options.brokerUrl?.(broker)) ?? broker.url;
       const address = { site: SITE, device: options.device ?? DEVICE, url };
-      const config = { ...configOf(directory, address, cameras, key.publicKey), ...options.config };
+      const { pack = referencePack().directory } = options;
+      const config = {
+        ...configOf(directory, pack, address, cameras, key.publicKey),
+        ...options.config,
+      };
       const site = new Site({
         directory,
         configFile: join(directory, "ostiary.yaml"),
@@ -506,6 +512,7 @@ export class Site implements AsyncDisposable {
 
 function configOf(
   directory: string,
+  pack: string,
   address: { readonly site: string; readonly device: string; readonly url: string },
   cameras: readonly SiteCamera[],
   publicKey: string,
@@ -533,7 +540,7 @@ function configOf(
     paths: {
       state: join(directory, "state"),
       runtime: join(directory, "run"),
-      pack: referencePack().directory,
+      pack,
     },
     insecure: { generatedDeviceKey: true, demoOnlyPack: true },
     telemetry: { level: "debug" },
