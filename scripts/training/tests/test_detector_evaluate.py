@@ -168,3 +168,12 @@ def test_markdown_says_none_where_there_is_no_face(tmp_path: Path) -> None:
         "sources": {"x": summarise([seen], OPTIONS)},
     }
     assert "| x | 1 | 0 | none" in write_report(report, tmp_path)
+
+
+def test_labels_are_not_learnt_by_a_recipe_of_distillation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--labels", "l", "--pictures", "p", "--out", str(tmp_path), "--recipe", "bundled"]
+    with pytest.raises(SystemExit):
+        main(["detector", "labels", *arguments])
+    assert "choose from" in capsys.readouterr().err

@@ -12,7 +12,9 @@ from facetrain.command import STOPPED, Command, say
 if TYPE_CHECKING:
     from facetrain.detector.recipe import DetectorRun
 
-RECIPES = ("stages", "stages-gpu", "bundled", "bundled-gpu", "toy")
+DISTIL_RECIPES = ("bundled", "bundled-gpu", "stages", "stages-gpu", "toy")
+LABEL_RECIPES = ("labels", "labels-gpu", "toy")
+"""The first of each is the default."""
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +34,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     labels = parts.add_parser("labels", help="train on WIDER FACE labels with landmarks")
     labels.add_argument("--labels", type=Path, required=True, help="label file")
     labels.add_argument("--pictures", type=Path, required=True, help="folder of its pictures")
-    for training in (distil, labels):
+    for training, recipes in ((distil, DISTIL_RECIPES), (labels, LABEL_RECIPES)):
         training.add_argument("--out", type=Path, required=True, help="folder of the run")
-        training.add_argument("--recipe", choices=RECIPES, default="bundled")
+        training.add_argument("--recipe", choices=recipes, default=recipes[0])
         training.add_argument("--device", default="auto")
         training.add_argument("--epochs", type=int, default=None)
         training.add_argument("--minutes", type=float, default=None, help="the schedule's length")
@@ -95,6 +97,8 @@ def _recipe(arguments: argparse.Namespace) -> "DetectorRun":
     from facetrain.detector import recipe
 
     recipes = {
+        "labels": recipe.labels,
+        "labels-gpu": lambda: recipe.labels("cuda"),
         "stages": recipe.stages,
         "stages-gpu": lambda: recipe.stages("cuda"),
         "bundled": recipe.bundled,
