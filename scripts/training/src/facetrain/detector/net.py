@@ -164,15 +164,15 @@ class DetectorNet(nn.Module):
                 network's own, each part on its own.
         """
         # Pixels arrive as 0 to 255; the constant folds into the stem at export.
-        c, p = {4: self.stage4(self.stem(x_BCHW * (1 / 128)))}, {}
-        seen = (lambda stride: given.c[stride]) if given else (lambda stride: c[stride])
-        above = (lambda stride: given.p[stride]) if given else (lambda stride: p[stride])
-        c[8] = self.stage8(seen(4))
-        c[16] = self.stage16(seen(8))
-        c[32] = self.stage32(seen(16))
-        p[32] = self.neck[2](seen(32))
-        p[16] = self.neck[1](seen(16) + twice(above(32)))
-        p[8] = self.neck[0](seen(8) + twice(above(16)))
+        c = {4: self.stage4(self.stem(x_BCHW * (1 / 128)))}
+        p: dict[int, Tensor] = {}
+        seen, above = (c, p) if given is None else (given.c, given.p)
+        c[8] = self.stage8(seen[4])
+        c[16] = self.stage16(seen[8])
+        c[32] = self.stage32(seen[16])
+        p[32] = self.neck[2](seen[32])
+        p[16] = self.neck[1](seen[16] + twice(above[32]))
+        p[8] = self.neck[0](seen[8] + twice(above[16]))
         return Maps(c, p)
 
     def predict(self, maps: Maps) -> list[Tensor]:

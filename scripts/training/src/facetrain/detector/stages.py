@@ -13,14 +13,13 @@ from typing import Protocol
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from torch import Tensor
 
 from facetrain.detector.batches import CanvasBatch
 from facetrain.detector.net import DetectorNet, Maps
 from facetrain.detector.task import DistilTask, LossOptions
-from facetrain.detector.teacher import free_shapes
+from facetrain.detector.teacher import free_shapes, open_session
 from facetrain.distill.onnx_graph import OnnxGraph, with_outputs
 
 STAGE_TENSORS = {4: "197", 8: "214", 16: "223", 32: "232"}
@@ -64,12 +63,7 @@ class YuNetMaps:
         """
         self._names = [*STAGE_TENSORS.values(), *NECK_TENSORS.values()]
         model = with_outputs(free_shapes(onnx.load(str(file))), self._names)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(model, threads=threads)
         self._graph = OnnxGraph(model).eval()
 
     @torch.no_grad()

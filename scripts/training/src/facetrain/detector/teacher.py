@@ -35,6 +35,16 @@ def free_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def open_session(model: onnx.ModelProto, *, threads: int) -> onnxruntime.InferenceSession:
+    """The model on the CPU, without the runtime's remarks on it."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
 class YuNetTeacher:
     """A detector with YuNet's input and outputs."""
 
@@ -49,12 +59,7 @@ class YuNetTeacher:
         if not names.issuperset(OUTPUT_NAMES):
             missing = ", ".join(sorted(set(OUTPUT_NAMES) - names))
             raise ValueError(f"{file} is no detector of YuNet's layout: it lacks {missing}")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            free_shapes(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(free_shapes(model), threads=threads)
         self._input = self._session.get_inputs()[0].name
 
     def run(self, input_BCHW: np.ndarray) -> list[np.ndarray]:
