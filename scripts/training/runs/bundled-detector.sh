@@ -27,7 +27,7 @@ if [ "$device" = cpu ]; then
   # 32 shards of 256 = 8,192 canvases, three of 320 px for each of 512 px, about two faces on each.
   # A canvas costs 50 ms to make and label and 28 ms to train on once.
   shards=${SHARDS:-32}
-  # Of a free core. The first part's maps are nearly as near after 15 minutes; the second decides.
+  # Of a core that is shared little: what was run is in LOG.md.
   stage_minutes=${STAGE_MINUTES:-20} minutes=${MINUTES:-60}
 else
   kind=-gpu workers=${WORKERS:-$(nproc)}
