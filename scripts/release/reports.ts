@@ -1,5 +1,4 @@
 /** Devices' reports: believed when their own key has signed them, and never an older one after a newer. */
-
 import { Envelope } from "../../src/lib/envelope.ts";
 import { parseJson } from "../../src/lib/json.ts";
 import { KeyRing, keyIdOf } from "../../src/mqtt/envelope.ts";

@@ -1,5 +1,4 @@
 /** `models import`: a pack from model files that the user has, each checked against a pinned checksum. */
-
 import { access, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { Calibration } from "../embedding/calibration.ts";

@@ -2,7 +2,6 @@
  * Is this really a command, from a known key, for this device, now? Everything that can be checked without
  * the store. Whether its id or number was seen before is checked in the transaction of its effect.
  */
-
 import type { EpochMs } from "../lib/brand.ts";
 import { CommandPayload, Envelope, type RefusalCode } from "../lib/envelope.ts";
 import { parseJson } from "../lib/json.ts";

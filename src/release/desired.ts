@@ -4,7 +4,6 @@
  * It travels as an `Envelope` signed by the director's key, on the retained topic `update/desired` or
  * as a file of the repository. A copy that is old, replayed or for another device moves nothing.
  */
-
 import { z } from "zod";
 import type { EpochMs } from "../lib/brand.ts";
 import { PackIdSchema } from "../lib/id.ts";

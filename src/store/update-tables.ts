@@ -2,7 +2,6 @@
  * The journal of updates in its tables: one row for the entry, floors that only rise, and the packs that
  * failed here. A change is one transaction, and what became of an update is an event of the same one.
  */
-
 import type { RecordTransaction } from "../gallery/record.ts";
 import type { EpochMs } from "../lib/brand.ts";
 import { Fault } from "../lib/fault.ts";

@@ -2,7 +2,6 @@
  * What the director wants: documents as they come from the broker and from the repository, each verified
  * and judged, and the newest kept. Coming twice changes nothing; an old one never comes back.
  */
-
 import type { EpochMs } from "../lib/brand.ts";
 import { Envelope } from "../lib/envelope.ts";
 import { parseJson } from "../lib/json.ts";

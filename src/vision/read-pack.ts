@@ -1,5 +1,4 @@
 /** `pack.json` from a directory, without loading any model: main reads it for its thresholds. */
-
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";

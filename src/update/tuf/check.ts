@@ -1,5 +1,4 @@
 /** One check of the repository: metadata, then the wanted pack's `pack.json`. Runs in a child process. */
-
 import { createHash } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { posix } from "node:path";

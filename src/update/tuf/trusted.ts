@@ -2,7 +2,6 @@
  * The metadata that was verified last, as one file. `tuf-js` writes in place and syncs nothing: it works
  * in a directory that is thrown away, and what it verified there is taken over in one rename.
  */
-
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
