@@ -31,7 +31,7 @@ export function trainedPack(id: string, releaseCounter: number): BuiltPack {
     .update(JSON.stringify(base.pack.files));
   const place = join(
     packsDirectory(),
-    `trained-${releaseCounter}-${hash.digest("hex").slice(0, 12)}`,
+    `${id}-${releaseCounter}-${hash.digest("hex").slice(0, 12)}`,
   );
   if (!existsSync(place)) train(id, releaseCounter, base, place);
   return opened(join(place, id));
