@@ -83,6 +83,12 @@ def test_a_run_must_make_sense(parts: dict, says: str) -> None:
         Run(name="x", **parts)
 
 
+@pytest.mark.parametrize("minutes", [-1.0, 0.0, float("nan"), float("inf")])
+def test_a_run_by_time_must_end(minutes: float) -> None:
+    with pytest.raises(ValueError, match=r"loop\.minutes is .* it must lie in \(0\.0, 525600"):
+        LoopOptions(minutes=minutes)
+
+
 def test_a_warmup_must_leave_epochs_to_the_schedule() -> None:
     with pytest.raises(ValueError, match=r"warmup_epochs is 2 .* must lie in \[0, 2\)"):
         Run(name="x", schedule=ScheduleOptions(warmup_epochs=2), loop=LoopOptions(epochs=2))

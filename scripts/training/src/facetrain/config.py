@@ -224,6 +224,9 @@ class LoopOptions:
         one_of("loop.compile", self.compile, ("off", "default", "reduce-overhead", "cudagraphs"))
         if self.save_every is not None:
             at_least("loop.save_every", self.save_every, 1)
+        if self.minutes is not None:
+            # Without an end the rate would never fall.
+            between("loop.minutes", self.minutes, 0.0, 525_600.0, open_low=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
