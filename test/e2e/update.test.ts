@@ -60,11 +60,12 @@ describe("packs over the air", { skip: withoutModels() }, () => {
     made = await TestRepository.make(directory);
     const server = await serve(made.workspace.repository);
     stack.defer(() => void server.close());
-    const bundled = bundledPack();
-    const next = bundled.pack.releaseCounter + 1;
+    const next = bundledPack().pack.releaseCounter + 1;
+    const trained = trainedPack(TRAINED, next);
+    // Of the pack that serves by then: what is wrong with a variant is all that differs.
     const packs = [
-      trainedPack(TRAINED, next),
-      ...VARIANTS.map((name, index) => packVariant(name, next + 1 + index, bundled)),
+      trained,
+      ...VARIANTS.map((name, index) => packVariant(name, next + 1 + index, trained)),
     ];
     for (const {
       directory: pack,
@@ -257,6 +258,8 @@ function updateOf(url: string, trust: { readonly root: string; readonly director
       frameAgeMaxMs: 5000,
       framesMin: 6,
       comparedMin: 6,
+      // Of six faces one on the threshold is a sixth; the worse pack takes two of the three people for the third.
+      identityAgreementMin: 0.7,
       durationMinMs: 0,
       p95MaxMs: 60_000,
     },
