@@ -34,6 +34,9 @@ export const DetectorSpec = z.strictObject({
   preprocessing: Preprocessing,
   scoreMin: z.number().min(0).max(1).default(0.7),
   overlapMax: z.number().min(0).max(1).default(0.3),
+  landmarks: z.enum(["best", "blended"]).default("best").meta({
+    description: "of a face's best cell alone, or blended from all its cells, which jitters less",
+  }),
 });
 export type DetectorSpec = z.infer<typeof DetectorSpec>;
 

@@ -55,6 +55,7 @@ export const DETECTOR_PRESETS: readonly DetectorPreset[] = [
       preprocessing: { widthPx: 1920, heightPx: 1920, channelOrder: "bgr", ...RAW },
       scoreMin: 0.7,
       overlapMax: 0.3,
+      landmarks: "best",
     },
   },
 ];

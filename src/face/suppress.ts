@@ -8,12 +8,12 @@ export const CANDIDATES_MAX = 5000;
 
 /**
  * Best faces first; a face goes when it overlaps a kept one by more than `overlapMax` (IoU). OpenCV
- * compares boxes cut to whole pixels, so this does too; faces of equal score keep their order.
+ * compares boxes cut to whole pixels, so this does too.
  *
  * @param max bound on the result
  */
 export function suppress(faces: readonly Face[], overlapMax: number, max: number): readonly Face[] {
-  const best = faces.toSorted((a, b) => b.score - a.score).slice(0, CANDIDATES_MAX);
+  const best = bestOf(faces);
   const kept: { readonly face: Face; readonly box: Box }[] = [];
   for (const face of best) {
     if (kept.length >= max) break;
@@ -22,6 +22,11 @@ export function suppress(faces: readonly Face[], overlapMax: number, max: number
       kept.push({ face, box });
   }
   return kept.map(({ face }) => face);
+}
+
+/** Best first, at most `CANDIDATES_MAX`; faces of equal score keep their order. */
+export function bestOf(faces: readonly Face[]): readonly Face[] {
+  return faces.toSorted((a, b) => b.score - a.score).slice(0, CANDIDATES_MAX);
 }
 
 function whole(box: Box): Box {

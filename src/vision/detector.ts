@@ -2,6 +2,7 @@
 
 import { fillBlack, writePlanes } from "../embedding/input.ts";
 import type { DetectorSpec } from "../embedding/pack.ts";
+import { blendLandmarks } from "../face/blend.ts";
 import { decodeFaces, STRIDES, type StrideOutput } from "../face/decode.ts";
 import type { Face } from "../face/face.ts";
 import { suppress } from "../face/suppress.ts";
@@ -100,7 +101,9 @@ export async function openDetector(
           spec.scoreMin,
         ),
       );
-      return suppress(found, spec.overlapMax, max).map((face) => inFrame(letter, face));
+      const kept = suppress(found, spec.overlapMax, max);
+      const faces = spec.landmarks === "blended" ? blendLandmarks(kept, found) : kept;
+      return faces.map((face) => inFrame(letter, face));
     },
     release: async () => {
       for (const session of sessions.values()) await session.release();

@@ -5,11 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Pack } from "../../src/embedding/pack.ts";
+import type { Face } from "../../src/face/face.ts";
 import { VisionOptions } from "../../src/observation/messages.ts";
 import { buildPack } from "../../src/vision/build-pack.ts";
 import { Models } from "../../src/vision/models.ts";
 import { MOBILEFACENET, withoutModels, YUNET } from "../support/models.ts";
 import { bundledPack } from "../support/pack.ts";
+import { stillOf, THREE_PEOPLE } from "../support/people.ts";
 
 const OPTIONS = VisionOptions.parse({ providers: ["cpu"] });
 /** `T` with every property writable, for breaking it. */
@@ -51,6 +53,33 @@ describe("opening a pack", () => {
       opening(bundledPack().directory, VisionOptions.parse({ requireProvider: "tensorrt" })),
       { code: "provider_unavailable" },
     );
+  });
+
+  test("landmarks as the pack says: of the best cell, or blended", async () => {
+    const picture = await stillOf(THREE_PEOPLE, 3);
+    const [best, blended] = await Promise.all(
+      (["best", "blended"] as const).map(async (landmarks) => {
+        const copy = broken(landmarks, (_, pack) => {
+          pack.detector.landmarks = landmarks;
+        });
+        await using models = await opening(copy);
+        return await models.detect(models.image(picture));
+      }),
+    );
+    assert.ok(best !== undefined && best.length >= 3);
+    assert.deepEqual(
+      best.map(({ box, score }) => ({ box, score })),
+      blended?.map(({ box, score }) => ({ box, score })),
+    );
+    for (const [index, face] of best.entries()) {
+      const other = blended?.[index]?.landmarks as Face["landmarks"];
+      const moved = face.landmarks.map(({ x, y }, at) =>
+        Math.hypot(x - (other[at]?.x ?? 0), y - (other[at]?.y ?? 0)),
+      );
+      const [right, left] = face.landmarks;
+      assert.ok(Math.max(...moved) > 0);
+      assert.ok(Math.max(...moved) < 0.3 * Math.hypot(right.x - left.x, right.y - left.y));
+    }
   });
 
   test("one changed byte, a cut file, a missing file", async () => {

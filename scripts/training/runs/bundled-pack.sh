@@ -40,7 +40,7 @@ pack() { # pack OUT [OPTION…]
   pack_out=$1
   shift
   facetrain pack --out "$pack_out" --detector "$detector" --embedder "$embedder" --space "$space" \
-    --release "$release" --score-min "${SCORE_MIN:-0.7}" --commit "$(git -C "$root" rev-parse HEAD)" \
+    --release "$release" --score-min "${SCORE_MIN:-0.7}" --landmarks blended --commit "$(git -C "$root" rev-parse HEAD)" \
     ${DOORS:+--for-doors} "$@" \
     --source "Trained by scripts/training of this repository, without identity labels. Detector: distilled \
 from YuNet 2023mar (MIT) on canvases of FairFace, SFHQ, webmorph, faker, interfaces, Pixabay and congress faces; \
@@ -70,7 +70,7 @@ if [ -z "${DRAFT:-}" ]; then
   words="$words; LFW, one picture (150x150) of each person of pairs.txt; pairs within each of the two"
 
   verify() { # verify NAME PACK: run once for the same weights and least score
-    key=$({ cat "$2/detector.onnx" "$2/embedder.onnx"; grep scoreMin "$2/pack.json"; } | sha256sum | cut -c1-12)
+    key=$({ cat "$2/detector.onnx" "$2/embedder.onnx"; grep -e scoreMin -e landmarks "$2/pack.json"; } | sha256sum | cut -c1-12)
     if [ ! -f "$work/$1.$key.json" ]; then
       ostiary evaluate verification --pack "$2" --root "$work/lfw" --pairs "$data/lfw/pairs.txt" \
         --threads "$threads" --json >"$work/.$1.json"
@@ -84,7 +84,7 @@ if [ -z "${DRAFT:-}" ]; then
   if ! cmp -s "$mixed/detector.onnx" "$first/detector.onnx"; then
     rm -rf "$mixed"
     facetrain pack --out "$mixed" --detector "$detector" --embedder "$teacher" --preset retail-0095 \
-      --space mixed --score-min "${SCORE_MIN:-0.7}" --source "for comparison" --licence "not published"
+      --space mixed --score-min "${SCORE_MIN:-0.7}" --landmarks blended --source "for comparison" --licence "not published"
   fi
   [ -d "$reference" ] || ostiary models import --detector "$yunet" --embedder "$teacher" \
     --preset retail-0095 --out "$reference"

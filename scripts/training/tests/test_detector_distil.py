@@ -26,11 +26,13 @@ from facetrain.detector.recipe import distil, load_detector, toy
 from facetrain.detector.shards import (
     SHARD_FILE,
     Shard,
+    ShardOptions,
     load_shard,
     make_shard,
     save_shard,
+    shard_files,
 )
-from facetrain.detector.task import DistilTask
+from facetrain.detector.task import DistilTask, LossOptions
 from facetrain.engine.small import keep
 from facetrain.engine.task import Task
 
@@ -182,6 +184,37 @@ def test_distillation_costs_nothing_where_the_student_is_the_teacher() -> None:
     assert terms["loss"] == pytest.approx(0, abs=1e-3)
 
 
+def test_the_best_cell_of_a_face_counts_most(materials: Materials) -> None:
+    shard = make_shard(0, materials, BrightSpot(), OPTIONS)
+    batch = collate_canvases([(shard, 0)])
+    best, other = torch.arange(len(batch.cell_P)).chunk(2)
+    weight_P = batch.weight_P.index_fill(0, best, 0.9).index_fill(0, other, 0.3)
+    # The network says nothing of use: its landmarks are off everywhere, most of all at weak cells.
+    landmark_P52 = batch.landmark_P52.index_add(0, other, torch.full((len(other), 5, 2), 900.0))
+    worse = replace(batch, weight_P=weight_P, landmark_P52=landmark_P52)
+    torch.manual_seed(0)
+    net = DetectorNet(NetOptions(width=0.125, depth=(0, 0, 0, 0)))
+    even, focused = (
+        DistilTask(net, LossOptions(focus=focus)).loss(worse, 0)["landmark"] for focus in (0, 6)
+    )
+    assert focused < 0.1 * even
+
+
+def test_close_ups_are_small(tmp_path: Path, materials: Materials) -> None:
+    options = replace(ShardOptions.close_ups(), canvases=2)
+    for number in (0, 3):
+        shard = make_shard(number, materials, BrightSpot(), options)
+        save_shard(tmp_path / SHARD_FILE.format(number), shard, options)
+    sides = [load_shard(file).picture(0).shape[0] for file in shard_files([tmp_path])]
+    assert sides == [160, 256]
+
+
+def test_shards_may_lie_in_several_folders(shards: Path, tmp_path: Path) -> None:
+    assert len(shard_files([shards, shards])) == 4
+    with pytest.raises(ValueError, match=f"{tmp_path.name} holds no shards"):
+        shard_files([shards, tmp_path])
+
+
 def test_a_toy_learns_one_canvas_by_heart(materials: Materials) -> None:
     torch.manual_seed(0)
     shard = make_shard(0, materials, BrightSpot(), OPTIONS)
@@ -206,11 +239,11 @@ def test_a_stopped_run_continues_to_the_same_weights(shards: Path, tmp_path: Pat
         optim=OptimOptions(name="adamw", lr=1e-3, decay_1d=False),
         loop=LoopOptions(epochs=2, batch_size=2, ema_decay=0.9, log_every=2, save_every=3),
     )
-    distil(run, shards, tmp_path / "whole", device="cpu")
+    distil(run, [shards], tmp_path / "whole", device="cpu")
     stopped = replace(run, loop=replace(run.loop, max_minutes=0.0))
     for _ in range(3):
-        assert not distil(stopped, shards, tmp_path / "cut", device="cpu").complete
-    finish = distil(run, shards, tmp_path / "cut", device="cpu")
+        assert not distil(stopped, [shards], tmp_path / "cut", device="cpu").complete
+    finish = distil(run, [shards], tmp_path / "cut", device="cpu")
     assert finish.complete
     whole, resumed = (load_detector(tmp_path / name / "last.pt") for name in ("whole", "cut"))
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
@@ -220,17 +253,17 @@ def test_a_stopped_run_continues_to_the_same_weights(shards: Path, tmp_path: Pat
 def test_a_new_run_begins_with_kept_weights(shards: Path, tmp_path: Path) -> None:
     loop = LoopOptions(epochs=1, batch_size=2, ema_decay=0.9)
     run = replace(toy(), workers=0, loop=loop)
-    distil(run, shards, tmp_path / "first", device="cpu")
+    distil(run, [shards], tmp_path / "first", device="cpu")
     kept = tmp_path / "kept.pt"
     assert keep(tmp_path / "first/last.pt", kept) < (tmp_path / "first/last.pt").stat().st_size / 4
     whole, small = load_detector(tmp_path / "first/last.pt"), load_detector(kept)
     for name, value in small.named_parameters():
         torch.testing.assert_close(value, whole.get_parameter(name), rtol=1e-3, atol=1e-3)
     still = replace(run, optim=replace(run.optim, lr=1e-12))
-    distil(still, shards, tmp_path / "second", start=kept, device="cpu")
+    distil(still, [shards], tmp_path / "second", start=kept, device="cpu")
     again = load_detector(tmp_path / "second/last.pt", ema=False)
     torch.testing.assert_close(
         list(again.stem.parameters()), list(small.stem.parameters()), rtol=0, atol=1e-6
     )
     with pytest.raises(ValueError, match="the run asks for"):
-        distil(replace(run, net=NetOptions()), shards, tmp_path / "third", start=kept)
+        distil(replace(run, net=NetOptions()), [shards], tmp_path / "third", start=kept)

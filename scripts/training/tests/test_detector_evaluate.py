@@ -160,6 +160,7 @@ def test_markdown_says_none_where_there_is_no_face(tmp_path: Path) -> None:
             "sure_margin": 0.1,
             "none_margin": 0.2,
             "score_min": 0.7,
+            "landmarks": "best",
             "longer_side_px": 640,
             "scales": [1.0],
             "time_size": [384, 640],

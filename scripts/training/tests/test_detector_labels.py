@@ -11,6 +11,7 @@ import torch
 from facetrain.detector.assign import assign
 from facetrain.detector.decode import (
     Faces,
+    blended,
     decode_boxes,
     decode_landmarks,
     encode_boxes,
@@ -64,6 +65,18 @@ def test_decodes_landmarks_of_a_batch() -> None:
     point = decode_landmarks(torch.ones(2, 84, 10), cells(64, 64))
     assert point.shape == (2, 84, 5, 2)
     assert point[1, 83, 4].tolist() == [64, 64]  # column 1, row 1, stride 32, offset 1
+
+
+def test_a_face_is_blended_from_its_cells() -> None:
+    # As in test/face/blend.test.ts.
+    box = np.array([[x, 0, 10, 10] for x in (0, 1, 0, 50)], np.float32)
+    point = np.repeat(np.array([10, 20, 1000, 7], np.float32), 10).reshape(4, 5, 2)
+    cells = Faces(box, point, np.array([1, 1, 0.5, 0.9], np.float32))
+    kept = blended(cells.take(np.array([0])), cells)
+    expected = (10 + 20 + 1000 / 256) / (2 + 1 / 256)
+    np.testing.assert_allclose(kept.landmark_F52, np.full((1, 5, 2), expected), rtol=1e-6)
+    assert (kept.box_F4 == box[:1]).all()
+    assert len(blended(Faces.none(), cells)) == 0
 
 
 def test_suppression_keeps_the_better_of_two_that_overlap() -> None:

@@ -115,7 +115,7 @@ def test_a_run_that_follows_maps_needs_a_teacher(tmp_path: Path) -> None:
     save_shard(tmp_path / SHARD_FILE.format(0), shard, OPTIONS)
     run = replace(toy(), workers=0, stages=StageOptions())
     with pytest.raises(ValueError, match=r"give the teacher's file"):
-        distil(run, tmp_path, tmp_path / "run", device="cpu")
+        distil(run, [tmp_path], tmp_path / "run", device="cpu")
 
 
 def test_refuses_negative_weights() -> None:

@@ -12,7 +12,10 @@ from facetrain.command import STOPPED, Command, say
 if TYPE_CHECKING:
     from facetrain.detector.recipe import DetectorRun
 
-DISTIL_RECIPES = ("bundled", "bundled-gpu", "stages", "stages-gpu", "toy")
+DISTIL_RECIPES = (
+    *("bundled", "bundled-gpu", "stages", "stages-gpu", "landmarks", "landmarks-gpu"),
+    "toy",
+)
 LABEL_RECIPES = ("labels", "labels-gpu", "toy")
 """The first of each is the default."""
 
@@ -22,11 +25,16 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     canvases = parts.add_parser("canvases", help="compose canvases and let a teacher label them")
     canvases.add_argument("--out", type=Path, required=True, help="folder of the shards")
     canvases.add_argument("--shards", type=int, required=True, help="256 canvases each")
+    canvases.add_argument(
+        "--close-ups", action="store_true", help="small canvases of near faces, 512 per shard"
+    )
     canvases.add_argument("--first", type=int, default=0, help="number of the first shard")
     canvases.add_argument("--shared", type=Path, default=None, help="default: $OSTIARY_SHARED")
     canvases.add_argument("--workers", type=int, default=1, help="processes")
     distil = parts.add_parser("distil", help="train on labelled canvases")
-    distil.add_argument("--canvases", type=Path, required=True, help="folder of the shards")
+    distil.add_argument(
+        "--canvases", type=Path, nargs="+", required=True, help="folders of the shards"
+    )
     distil.add_argument(
         "--start", type=Path, default=None, help="weights that a new run begins with"
     )
@@ -52,6 +60,9 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     )
     evaluate.add_argument("--shared", type=Path, default=None, help="default: $OSTIARY_SHARED")
     evaluate.add_argument("--score-min", type=float, default=0.7, help="of our detector")
+    evaluate.add_argument(
+        "--landmarks", choices=("best", "blended"), default="best", help="of ours"
+    )
     evaluate.add_argument("--longer-side", type=int, default=640, help="px, as the daemon scales")
     evaluate.add_argument("--scales", type=float, nargs="+", default=[1.0])
     evaluate.add_argument("--limit", type=int, default=None, help="pictures per source")
@@ -89,7 +100,8 @@ def _canvases(arguments: argparse.Namespace) -> None:
 
     numbers = range(arguments.first, arguments.first + arguments.shards)
     shared = shared_folder(arguments.shared)
-    made = make_shards(arguments.out, numbers, shared, ShardOptions(), workers=arguments.workers)
+    options = ShardOptions.close_ups() if arguments.close_ups else ShardOptions()
+    made = make_shards(arguments.out, numbers, shared, options, workers=arguments.workers)
     say(f"{made} shards made, {len(numbers)} there in {arguments.out}")
 
 
@@ -103,6 +115,8 @@ def _recipe(arguments: argparse.Namespace) -> "DetectorRun":
         "stages-gpu": lambda: recipe.stages("cuda"),
         "bundled": recipe.bundled,
         "bundled-gpu": lambda: recipe.bundled("cuda"),
+        "landmarks": recipe.landmarks,
+        "landmarks-gpu": lambda: recipe.landmarks("cuda"),
         "toy": recipe.toy,
     }
     run = recipes[arguments.recipe]()
@@ -156,6 +170,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     reference = arguments.reference or shared_folder(arguments.shared) / TEACHER_FILE
     options = EvaluateOptions(
         score_min=arguments.score_min,
+        landmarks=arguments.landmarks,
         longer_side_px=arguments.longer_side,
         scales=tuple(arguments.scales),
         limit=arguments.limit,

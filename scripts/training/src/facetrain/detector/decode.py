@@ -1,4 +1,5 @@
-"""Dense cells → faces, as the daemon decodes them (`src/face/decode.ts`, `src/face/suppress.ts`).
+"""Dense cells → faces, as the daemon decodes them (`decode.ts`, `suppress.ts` and `blend.ts` of
+`src/face`).
 
 A score is the geometric mean of class and objectness, a box is a centre offset and log sizes,
 landmarks are offsets, all in strides (Wu et al., YuNet, 2023).
@@ -8,6 +9,7 @@ Axes: B batch, N cells of all strides in order, F faces; a box is x, y, width, h
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +19,10 @@ from facetrain.detector.net import BOX, KPS, STRIDES, cells
 
 CANDIDATES_MAX = 5000
 """Bound on what suppression looks at, as in OpenCV's FaceDetectorYN."""
+SAME_FACE_IOU = 0.5
+BLEND_POWER = 8
+"""Of the score, in a cell's weight."""
+LandmarksOf = Literal["best", "blended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,7 @@ def faces_of(
     score_min: float = 0.7,
     overlap_max: float = 0.3,
     faces_max: int = 750,
+    landmarks: LandmarksOf = "best",
 ) -> Faces:
     """Decode one picture's cells and suppress what overlaps.
 
@@ -90,6 +97,7 @@ def faces_of(
         score_min: Least score of a face.
         overlap_max: A face goes when it overlaps a better one by more than this IoU.
         faces_max: Bound on the result.
+        landmarks: Of a face's best cell, or blended from all its cells.
     """
     square = np.clip(dense_N16[:, 0], 0, 1) * np.clip(dense_N16[:, 1], 0, 1)
     # NaN fails the comparison, so a broken cell is no face.
@@ -104,7 +112,29 @@ def faces_of(
     faces = Faces(box, landmark, np.sqrt(square[chosen]).astype(np.float32)).take(
         np.asarray(finite)
     )
-    return suppress(faces, overlap_max, faces_max)
+    kept = suppress(faces, overlap_max, faces_max)
+    return blended(kept, faces) if landmarks == "blended" else kept
+
+
+def blended(kept: Faces, cells: Faces) -> Faces:
+    """`kept` with the mean landmarks of its cells, the best counting most (`src/face/blend.ts`).
+
+    Args:
+        kept: What suppression kept of `cells`.
+        cells: Each speaks of the face that it overlaps best, if by half.
+    """
+    if len(kept) == 0:
+        return kept
+    best = cells.take(np.argsort(-cells.score_F, kind="stable")[:CANDIDATES_MAX])
+    iou = overlap(best.box_F4, kept.box_F4)
+    owner = np.where(iou.max(axis=1) >= SAME_FACE_IOU, iou.argmax(axis=1), -1)
+    landmark = kept.landmark_F52.copy()
+    for face in range(len(kept)):
+        mine = best.take(owner == face)
+        weight = mine.score_F.astype(np.float64) ** BLEND_POWER
+        if weight.sum() > 0:
+            landmark[face] = np.average(mine.landmark_F52, axis=0, weights=weight)
+    return Faces(kept.box_F4, landmark, kept.score_F)
 
 
 def suppress(faces: Faces, overlap_max: float, faces_max: int) -> Faces:

@@ -14,12 +14,11 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from facetrain.detector.decode import Faces, decode_boxes, faces_of, overlap
+from facetrain.detector.decode import SAME_FACE_IOU, Faces, decode_boxes, faces_of, overlap
 from facetrain.detector.net import BOX, cells
 
 MIRRORED = [1, 0, 2, 4, 3]
 """Landmark of the mirrored picture that is each of the picture's."""
-SAME_FACE_IOU = 0.5
 SEEN_AGAIN_SCORE = 0.2
 """Least score of a face in another look; the first look alone decides what is a face."""
 

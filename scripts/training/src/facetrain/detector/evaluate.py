@@ -21,7 +21,7 @@ import numpy as np
 from facetrain.data.pictures import decode_picture, is_picture_name
 from facetrain.data.tar_set import TarBytes, tar_pictures
 from facetrain.detector.canvas import clip_frames
-from facetrain.detector.decode import faces_of, overlap
+from facetrain.detector.decode import LandmarksOf, faces_of, overlap
 from facetrain.detector.distil import Detector, LabelOptions, consensus
 from facetrain.detector.export import to_onnx
 from facetrain.detector.recipe import load_detector
@@ -44,6 +44,8 @@ class EvaluateOptions:
     """The reference's own least score."""
     score_min: float = 0.7
     """Ours."""
+    landmarks: LandmarksOf = "best"
+    """Ours; the reference's one look is of its best cell."""
     sure_margin: float = 0.1
     """Faces that the reference scores this much above its threshold must be found."""
     none_margin: float = 0.2
@@ -164,7 +166,11 @@ def compare_picture(
     low = options.threshold - options.none_margin
     reference = faces_of(theirs.dense(picture[None])[0], height, width, score_min=low)
     found = faces_of(
-        ours.dense(picture[None])[0], height, width, score_min=min(*THRESHOLDS, options.score_min)
+        ours.dense(picture[None])[0],
+        height,
+        width,
+        score_min=min(*THRESHOLDS, options.score_min),
+        landmarks=options.landmarks,
     )
     iou = overlap(reference.box_F4, found.box_F4)
     extra = (iou < options.overlap_min).all(axis=0) if len(reference) else np.ones(len(found), bool)
@@ -279,7 +285,8 @@ def markdown(report: dict[str, Any]) -> str:
     sure = options["threshold"] + options["sure_margin"]
     none = options["threshold"] - options["none_margin"]
     lines = [
-        f"Detector `{Path(report['model']).name}` (score from {options['score_min']:g}) against "
+        f"Detector `{Path(report['model']).name}` (score from {options['score_min']:g}, landmarks "
+        f"{options['landmarks']}) against "
         f"`{Path(report['reference']).name}`, longer side {options['longer_side_px']} px, scales "
         f"{', '.join(f'{scale:g}' for scale in options['scales'])}.",
         "",

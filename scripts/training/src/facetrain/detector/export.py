@@ -125,6 +125,8 @@ def to_onnx(net: DetectorNet) -> onnx.ModelProto:
     p32 = graph.chain("neck32", graph.chain("stage32", c16, net.stage32), net.neck[2])
     p16 = graph.chain("neck16", graph.merge("merge16", c16, p32), net.neck[1])
     p8 = graph.chain("neck8", graph.merge("merge8", c8, p16), net.neck[0])
+    for at, unit in enumerate(net.refine):
+        p32 = graph.add("Add", f"refine{at}.add", p32, graph.chain(f"refine{at}", p32, unit))
     for stride, head, level in zip(STRIDES, net.heads, (p8, p16, p32), strict=True):
         graph.outputs(stride, graph.chain(f"head{stride}", level, head))
     sizes = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 EPS = 1e-7
+EYES = 0.45
+"""Eye distance of a frontal face as a share of its box's mean side."""
 
 
 def score_loss(logit: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -49,7 +51,7 @@ def landmark_loss(
     Args:
         landmark_P52: Pixels.
         target_P52: Pixels; NaN marks a landmark without a label, which costs nothing.
-        size_P: Mean side of the face's box in pixels. The eye distance is about 0.45 of it.
+        size_P: The face's size in pixels: its box's mean side, or `eye_size`.
         beta: Share of the size below which the loss is quadratic.
     """
     known = torch.isfinite(target_P52)
@@ -57,3 +59,10 @@ def landmark_loss(
     error = (landmark_P52 - target) / size_P[:, None, None].clamp(min=1)
     loss = F.smooth_l1_loss(error, torch.zeros_like(error), beta=beta, reduction="none")
     return loss.sum(dim=(1, 2)) / known.sum(dim=(1, 2)).clamp(min=1)
+
+
+def eye_size(box_P4: Tensor, landmark_P52: Tensor) -> Tensor:
+    """Sizes in pixels by the eye distance, by which landmarks are measured: as the box for a
+    frontal face, less for a turned one, but half of the box at least."""
+    eyes_P = (landmark_P52[:, 0] - landmark_P52[:, 1]).norm(dim=1)
+    return torch.maximum(eyes_P / EYES, box_P4[:, 2:].mean(dim=1) / 2)

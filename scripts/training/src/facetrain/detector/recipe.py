@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,18 @@ def bundled(device: str = "cpu") -> DetectorRun:
     )
 
 
+def landmarks(device: str = "cpu") -> DetectorRun:
+    """Third part: the teacher's word alone, landmarks before all. Its maps bring its jitter."""
+    run = bundled(device)
+    return replace(
+        run,
+        stages=None,
+        loss=LossOptions(landmark=80.0, landmark_beta=0.005, focus=3.0),
+        optim=replace(run.optim, matrix_lr=0.008, lr=1.5e-3),
+        loop=replace(run.loop, batch_size=max(8, run.loop.batch_size)),
+    )
+
+
 def _on_device(loop: LoopOptions, device: str) -> LoopOptions:
     return loop if device == "cpu" else replace(loop, batch_size=16, precision="bf16")
 
@@ -124,14 +137,14 @@ def toy() -> DetectorRun:
 
 def distil(
     run: DetectorRun,
-    folder: Path,
+    folders: Sequence[Path],
     out: Path,
     *,
     start: Path | None = None,
     teacher: Path | None = None,
     device: str = "auto",
 ) -> Finish:
-    """Train on the shards in `folder`; continues from `out/last.pt`.
+    """Train on the shards in `folders`; continues from `out/last.pt`.
 
     A new run begins with the weights of `start`, a checkpoint or what `facetrain keep` made of it.
     `teacher` is YuNet's file, for runs that follow its maps.
@@ -141,7 +154,7 @@ def distil(
     """
     with joined_world(device) as world:
         batches = CanvasBatches(
-            shard_files(folder),
+            shard_files(folders),
             batch_size=run.loop.batch_size,
             seed=run.seed,
             rank=world.rank,

@@ -49,6 +49,16 @@ class ShardOptions:
         if not self.sides_px:
             raise ValueError("sides_px is empty; name at least one side")
 
+    @staticmethod
+    def close_ups() -> "ShardOptions":
+        """A near face or two on a small canvas: their landmarks need many different faces, and
+        scenes show few for the time that they take."""
+        return ShardOptions(
+            canvases=512,
+            sides_px=(160, 160, 160, 256),
+            canvas=CanvasOptions(face_px=(60.0, 240.0), empty_share=0.0, spoilt_share=0.0),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:
@@ -183,13 +193,16 @@ def _make_one(folder: Path, shared: Path, options: ShardOptions, number: int) ->
     save_shard(file, make_shard(number, materials, teacher, options), options)
 
 
-def shard_files(folder: Path) -> list[Path]:
-    """The folder's shards in order.
+def shard_files(folders: Sequence[Path]) -> list[Path]:
+    """The folders' shards in order.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none in one of them.
     """
-    files = sorted(folder.glob("shard_*.npz"))
-    if not files:
-        raise ValueError(f"{folder} holds no shards; make them with `detector canvases`")
+    files: list[Path] = []
+    for folder in folders:
+        found = sorted(folder.glob("shard_*.npz"))
+        if not found:
+            raise ValueError(f"{folder} holds no shards; make them with `detector canvases`")
+        files += found
     return files

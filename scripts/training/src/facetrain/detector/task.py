@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from facetrain.detector.assign import assign
 from facetrain.detector.batches import CanvasBatch, LabelBatch
 from facetrain.detector.decode import decode_boxes, decode_landmarks
-from facetrain.detector.losses import eiou_loss, landmark_loss, score_loss
+from facetrain.detector.losses import eiou_loss, eye_size, landmark_loss, score_loss
 from facetrain.detector.net import BOX, KPS, DetectorNet, cells
 
 
@@ -23,12 +23,17 @@ class LossOptions:
     cls: float = 1.0
     box: float = 2.0
     landmark: float = 20.0
+    landmark_beta: float = 0.02
+    """See `landmark_loss`."""
     empty_class: float = 0.1
     """Weight of the class logit where the teacher sees no object: there it decides nothing, and
     YuNet, never trained on it, says anything."""
+    focus: float = 1.0
+    """A cell's box and landmarks count by this power of the teacher's score: the best cells of a
+    face are the ones that are used."""
 
     def __post_init__(self) -> None:
-        for name in ("objectness", "cls", "box", "landmark", "empty_class"):
+        for name in ("objectness", "cls", "box", "landmark", "empty_class", "focus"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed is 0 or more")
 
@@ -86,9 +91,10 @@ class DistilTask(_DetectorTask):
         floor = self._options.empty_class
         told = dense_BN.flatten(0, 1)[batch.cell_P]
         cell_P3 = cell_N3[batch.cell_P % len(cell_N3)]
-        share_P = batch.weight_P / batch.weight_P.sum().clamp(min=1)
-        size_P = batch.box_P4[:, 2:].mean(dim=1)
+        weight_P = batch.weight_P**self._options.focus
+        share_P = weight_P / weight_P.sum().clamp(min=1)
         landmark = decode_landmarks(told[:, KPS], cell_P3)
+        size_P, beta = eye_size(batch.box_P4, batch.landmark_P52), self._options.landmark_beta
         with torch.autocast(dense_BN.device.type, enabled=False):
             return self._sum(
                 {
@@ -99,7 +105,7 @@ class DistilTask(_DetectorTask):
                         eiou_loss(decode_boxes(told[:, BOX], cell_P3), batch.box_P4) * share_P
                     ).sum(),
                     "landmark": (
-                        landmark_loss(landmark, batch.landmark_P52, size_P) * share_P
+                        landmark_loss(landmark, batch.landmark_P52, size_P, beta=beta) * share_P
                     ).sum(),
                 }
             )

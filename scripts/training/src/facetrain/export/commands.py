@@ -117,6 +117,9 @@ def _configure_pack(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--licence", required=True, help="of the weights")
     parser.add_argument("--commit", default=None, help="that trained the weights")
     parser.add_argument("--score-min", type=float, default=0.7, help="of the detector")
+    parser.add_argument(
+        "--landmarks", choices=("best", "blended"), default="best", help="of the detector"
+    )
     parser.add_argument("--release", type=int, default=0, help="release counter")
     parser.add_argument("--for-doors", action="store_true", help="not only for the demo")
     parser.add_argument("--out", type=Path, required=True, help="the directory; its name is the id")
@@ -147,6 +150,7 @@ def _pack(arguments: argparse.Namespace) -> None:
             demo_only=not arguments.for_doors,
             release_counter=arguments.release,
             score_min=arguments.score_min,
+            landmarks=arguments.landmarks,
             **_foreign(arguments.preset),
         )
     )

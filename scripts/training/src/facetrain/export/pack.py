@@ -47,6 +47,7 @@ class PackOptions:
     release_counter: Rises with every release; a device never goes back.
     preprocessing: None: from the embedder's metadata.
     input_name: None: the embedder's first input; the same of `output_name`.
+    landmarks: Of a face's best cell ("best"), or "blended" from all its cells.
     """
 
     out: Path
@@ -64,6 +65,7 @@ class PackOptions:
     output_name: str | None = OUTPUT
     score_min: float = 0.7
     overlap_max: float = 0.3
+    landmarks: str = "best"
 
     def __post_init__(self) -> None:
         for role, slug in (("out", self.out.name), ("space_id", self.space_id)):
@@ -138,6 +140,7 @@ def _about(
             "preprocessing": words_of(raw),
             "scoreMin": options.score_min,
             "overlapMax": options.overlap_max,
+            "landmarks": options.landmarks,
         },
         "embedder": {
             "file": "embedder.onnx",
