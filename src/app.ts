@@ -31,6 +31,7 @@ import { addressOf } from "./mqtt/options.ts";
 import { keepPacketLengths } from "./mqtt/packet-lengths.ts";
 import type { ObserveMessage } from "./observation/messages.ts";
 import type { Store } from "./store/store.ts";
+import { heapCollector, spareMemory } from "./system/memory.ts";
 import type { Notifier } from "./system/notify.ts";
 import type { Random } from "./system/random.ts";
 import { createEvents, type Events } from "./telemetry/events.ts";
@@ -104,7 +105,7 @@ export class Appliance implements AsyncDisposable {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log, notifier } = this.#deps;
     const { serving, vision, link, dispatcher, cameras, clockTrust, doors, events } = this.#parts;
-    const { updating, updater } = this.#parts;
+    const { updating, updater, doorkeeper } = this.#parts;
     signal.addEventListener("abort", () => this.#stop.abort(), { once: true });
     if (signal.aborted) this.#stop.abort();
     const stop = this.#stop.signal;
@@ -122,6 +123,7 @@ export class Appliance implements AsyncDisposable {
         events.healthChanged(failing);
       },
     });
+    const isQuiet = (): boolean => doorkeeper.counts().tracks === 0;
     const loops = [
       vision.run(stop),
       link.run(stop),
@@ -143,6 +145,7 @@ export class Appliance implements AsyncDisposable {
         clock,
         onRefused: events.commandRefused,
       }),
+      spareMemory({ clock, collect: heapCollector() }, isQuiet, stop),
     ];
     const stopReports = clock.every(config.mqtt.healthEveryMs, () => this.#reportHealth());
     events.started({
