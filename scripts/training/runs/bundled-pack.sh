@@ -3,7 +3,7 @@
 # an evaluation report. One command after every retraining:
 #
 #   scripts/training/runs/bundled-pack.sh                 from var/detector and var/embedder
-#   ID=ostiary-3 RELEASE=3 scripts/training/runs/bundled-pack.sh
+#   ID=ostiary-4 RELEASE=4 scripts/training/runs/bundled-pack.sh
 #   DRAFT=1 scripts/training/runs/bundled-pack.sh         without LFW, for a look; stays in var/pack
 #
 # LFW's pairs.txt is the test: without DRAFT it is run, and a run belongs into LOG.md. SCORE_MIN is
@@ -21,7 +21,7 @@ python=${PYTHON:-$root/.venv/bin/python}
 facetrain() { "$python" -m facetrain "$@"; }
 ostiary() { "$root/scripts/ostiary" "$@"; }
 
-id=${ID:-ostiary-2} release=${RELEASE:-2} threads=${THREADS:-1}
+id=${ID:-ostiary-3} release=${RELEASE:-3} threads=${THREADS:-1}
 detector=${DETECTOR:-$here/var/detector/detector.onnx}
 embedder=${EMBEDDER:-$here/var/embedder/embedder.onnx}
 dev=${DEV:-$here/var/embedder/dev.pack} people=${PEOPLE:-$here/var/embedder/people.pack}
