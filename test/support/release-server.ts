@@ -29,6 +29,8 @@ export interface Asked {
   readonly authorization: string | undefined;
 }
 
+const CUT_MS = 50;
+
 export class ReleaseServer implements AsyncDisposable {
   /** Directory that is served. */
   root: string;
@@ -101,7 +103,10 @@ export class ReleaseServer implements AsyncDisposable {
         : {}),
     });
     if (mischief?.kind === "cut") {
-      response.write(body.subarray(0, mischief.after), () => response.destroy());
+      // What was sent is to arrive: a client that sees the end first throws away what it has not read.
+      response.write(body.subarray(0, mischief.after), () => {
+        this.#timers.add(setTimeout(() => response.destroy(), CUT_MS));
+      });
     } else if (mischief?.kind === "stall") response.write(body.subarray(0, mischief.after));
     else if (mischief?.kind === "drip") this.#drip(response, body, mischief);
     else response.end(body);
