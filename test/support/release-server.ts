@@ -29,7 +29,7 @@ export interface Asked {
   readonly authorization: string | undefined;
 }
 
-const CUT_MS = 50;
+const CUT_MS = 200;
 
 export class ReleaseServer implements AsyncDisposable {
   /** Directory that is served. */

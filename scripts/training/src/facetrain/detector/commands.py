@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from facetrain.detector.recipe import DetectorRun
 
 DISTIL_RECIPES = (
-    *("bundled", "bundled-gpu", "stages", "stages-gpu", "landmarks", "landmarks-gpu"),
+    "bundled",
+    "bundled-gpu",
+    "stages",
+    "stages-gpu",
+    "landmarks",
+    "landmarks-gpu",
     "toy",
 )
 LABEL_RECIPES = ("labels", "labels-gpu", "toy")
