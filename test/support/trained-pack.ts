@@ -62,6 +62,7 @@ function train(id: string, releaseCounter: number, base: BuiltPack, place: strin
       ...["pack", "--embedder", embedder, "--out", inside(id), "--space", `${id}.arcface112.v1`],
       ...["--detector", join(base.directory, base.pack.detector.file)],
       ...["--score-min", String(base.pack.detector.scoreMin)],
+      ...["--landmarks", base.pack.detector.landmarks],
       ...["--calibration", inside("calibration/calibration.json")],
       ...["--release", String(releaseCounter)],
       ...["--source", "trained in a test", "--licence", "Apache-2.0, as this repository"],
