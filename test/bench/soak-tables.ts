@@ -2,7 +2,7 @@
 import { type BenchResult, type Cell, digits, type Table } from "./bench.ts";
 import type { Parts } from "./mappings.ts";
 import type { Usage } from "./site.ts";
-import { floorsOf, median, percentile, type Slope, slopeOf } from "./stats.ts";
+import { median, mediansOf, percentile, type Slope, slopeOf } from "./stats.ts";
 
 export const CHURN_MS = 5000;
 /**
@@ -12,8 +12,13 @@ export const CHURN_MS = 5000;
 const WARM_UP_MINUTES = 45;
 /** Growth that ends shows a smaller slope the later one looks. */
 const LATER_MINUTES = [10, 20, 30, 45, 60];
-/** A resident set rises and falls with the collectors by some MB within minutes; what stays is its floor. */
-const FLOOR_MS = 120_000;
+/**
+ * A resident set rises and falls with the collectors by some MB within minutes: a window holds three of main's
+ * own collections (`src/system/memory.ts`), so that its median does not move with when they fall.
+ */
+const WINDOW_MS = 360_000;
+/** In a short soak windows are smaller. */
+const WINDOWS_MIN = 5;
 const SLOPE_MAX_MB_PER_HOUR = 1;
 
 /** Main's own threads, as they say; absent for the others. */
@@ -86,7 +91,7 @@ function processes({ watched, minutes }: Soak): Table {
     ]),
     notes: [
       "first, last: medians of the first and the last tenth after warm-up",
-      `slope: least squares over the least resident set of every ${FLOOR_MS / 60_000} minutes after the first ${warmUp}`,
+      `slope: least squares over the medians of every ${digits(windowMs(minutes - warmUp) / 60_000)} minutes after the first ${warmUp}`,
     ],
   };
 }
@@ -202,13 +207,13 @@ function slopeCells(samples: readonly Sample[], measure: Measure, from: number):
 
 /** MB an hour, from so many minutes on. */
 function growth(samples: readonly Sample[], measure: Measure, from: number): Slope {
-  return slopeOf(
-    floorsOf(
-      after(samples, from).map((sample) => [sample.atMs / 3_600_000, measure(sample)] as const),
-      FLOOR_MS / 3_600_000,
-    ),
-  );
+  const points = after(samples, from).map((sample) => [sample.atMs, measure(sample)] as const);
+  const minutes = ((points.at(-1)?.[0] ?? 0) - (points[0]?.[0] ?? 0)) / 60_000;
+  const medians = mediansOf(points, windowMs(minutes));
+  return slopeOf(medians.map(([atMs, mb]) => [atMs / 3_600_000, mb] as const));
 }
+
+const windowMs = (minutes: number): number => Math.min(WINDOW_MS, (minutes * 60_000) / WINDOWS_MIN);
 
 function cpuShare(samples: readonly Sample[]): number {
   const [first, last] = [samples[0], samples.at(-1)];

@@ -1,24 +1,24 @@
 /** The figures of the soak: what counts as growth. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { floorsOf, slopeOf } from "./stats.ts";
+import { mediansOf, slopeOf } from "./stats.ts";
 
 /** Garbage that is collected every seven points, on a floor that rises by `perStep`. */
 const sawtooth = (points: number, perStep: number) =>
   Array.from({ length: points }, (_, x) => [x, 100 + x * perStep + 5 * (x % 7)] as const);
 
-test("floors: the least of every whole window", () => {
+test("medians: the middle one of every whole window", () => {
   const points = [3, 1, 2, 9, 8, 7, 0].map((y, x) => [x, y] as const);
-  assert.deepEqual(floorsOf(points, 3), [
-    [1, 1],
-    [5, 7],
+  assert.deepEqual(mediansOf(points, 3), [
+    [1.5, 2],
+    [4.5, 8],
   ]);
-  assert.deepEqual(floorsOf([], 3), []);
+  assert.deepEqual(mediansOf([], 3), []);
 });
 
-test("floors of a sawtooth do not rise, those of a leak do", () => {
-  assert.equal(slopeOf(floorsOf(sawtooth(141, 0), 14)).slope, 0);
-  const { slope, error } = slopeOf(floorsOf(sawtooth(141, 0.5), 14));
+test("medians of a sawtooth do not rise, those of a leak do", () => {
+  assert.equal(slopeOf(mediansOf(sawtooth(141, 0), 14)).slope, 0);
+  const { slope, error } = slopeOf(mediansOf(sawtooth(141, 0.5), 14));
   assert.ok(Math.abs(slope - 0.5) < 1e-9 && error < 1e-9, `${slope} ± ${error}`);
 });
 

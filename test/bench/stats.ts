@@ -68,25 +68,21 @@ export interface Slope {
 }
 
 /**
- * The lowest point of every whole window of x, from the first point on: what remains when a sawtooth of
- * garbage and collection is taken away.
+ * The median of every whole window of x, from the first point on, at the middle of the window: what remains
+ * when a sawtooth of garbage and collection is smoothed. Its floors would move with when collections fall.
  */
-export function floorsOf(
+export function mediansOf(
   points: readonly (readonly [x: number, y: number])[],
   window: number,
 ): readonly (readonly [x: number, y: number])[] {
   const [first, last] = [points[0], points.at(-1)];
   if (first === undefined || last === undefined) return [];
-  const floors: (readonly [number, number])[] = [];
+  const medians: (readonly [number, number])[] = [];
   for (let from = first[0]; from + window <= last[0]; from += window) {
     const within = points.filter(([x]) => x >= from && x < from + window);
-    const lowest = within.reduce<readonly [number, number] | undefined>(
-      (least, point) => (least === undefined || point[1] < least[1] ? point : least),
-      undefined,
-    );
-    if (lowest !== undefined) floors.push(lowest);
+    if (within.length > 0) medians.push([from + window / 2, median(within.map(([, y]) => y))]);
   }
-  return floors;
+  return medians;
 }
 
 /** Least squares. The error is infinite where two points or fewer leave none to see. */
