@@ -23,6 +23,8 @@ export interface Stages<Crop> {
   readonly align: (frame: Frame, face: Face) => Shot<Crop> | undefined;
   /** Whether the budget allows one more embedding for this camera now. */
   readonly mayEmbed: (frame: Frame) => boolean;
+  /** With better landmarks, or the face as it is. */
+  readonly lookAgain: (frame: Frame, face: Face) => Promise<Face>;
   readonly embed: (crop: Crop) => Promise<Float32Array<ArrayBuffer> | undefined>;
   readonly sourceCrop: (frame: Frame, face: Face) => SourceCrop | undefined;
   /** Milliseconds, for timings. */
@@ -43,9 +45,9 @@ export interface Seen {
 }
 
 interface Sight<Crop> {
-  readonly face: Face;
-  readonly shot: Shot<Crop>;
-  readonly score: number;
+  face: Face;
+  shot: Shot<Crop>;
+  score: number;
   trackId: TrackId;
   embedding?: Float32Array<ArrayBuffer>;
   sourceCrop?: SourceCrop;
@@ -76,6 +78,8 @@ export async function see<Crop>(
   const embedStartedMs = stages.nowMs();
   for (const sight of worthEmbedding(frame, sights, tracks, options)) {
     if (!stages.mayEmbed(frame)) break;
+    await realign(frame, sight, stages);
+    if (sight.shot.reasons.length > 0) continue;
     const vector = await stages.embed(sight.shot.crop);
     if (vector === undefined) {
       failures += 1;
@@ -116,6 +120,20 @@ function sightsOf<Crop>(frame: Frame, faces: readonly Face[], stages: Stages<Cro
       ? []
       : [{ face, shot, score: shotScore(shot.measures), trackId: "" as TrackId }];
   });
+}
+
+/** By the landmarks of a second look, which only faces that are to be embedded are worth. */
+async function realign<Crop>(
+  frame: Frame,
+  sight: Sight<Crop>,
+  stages: Stages<Crop>,
+): Promise<void> {
+  const face = await stages.lookAgain(frame, sight.face);
+  const shot = face === sight.face ? undefined : stages.align(frame, face);
+  if (shot === undefined) return;
+  sight.face = face;
+  sight.shot = shot;
+  sight.score = shotScore(shot.measures);
 }
 
 /** The shots to embed, the most pressing first: when the budget ends, the least useful ones go without. */

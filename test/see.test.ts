@@ -42,26 +42,33 @@ const faceAt = (x: number): Face => ({
 
 interface Scene {
   readonly faces: readonly Face[];
-  readonly reasons?: readonly QualityReason[];
+  readonly reasons?: readonly QualityReason[] | ((face: Face) => readonly QualityReason[]);
   readonly vector?: Float32Array<ArrayBuffer> | undefined;
   readonly budget?: number;
   readonly isEnrollable?: boolean;
+  /** A second look. */
+  readonly again?: (face: Face) => Face;
 }
 
 function stagesOf(scene: Scene, log: string[] = []): Stages<string> {
   let left = scene.budget ?? 100;
   return {
     detect: async () => scene.faces,
-    align: (_, face) => ({
-      crop: `crop-${face.box.x}`,
-      measures,
-      reasons: scene.reasons ?? [],
-      isEnrollable: scene.isEnrollable ?? true,
-    }),
+    align: (_, face) => {
+      const { reasons = [] } = scene;
+      if (face.box.x < 0) return undefined;
+      return {
+        crop: `crop-${face.box.x}`,
+        measures,
+        reasons: typeof reasons === "function" ? reasons(face) : reasons,
+        isEnrollable: scene.isEnrollable ?? true,
+      };
+    },
     mayEmbed: () => {
       left -= 1;
       return left >= 0;
     },
+    lookAgain: async (_, face) => scene.again?.(face) ?? face,
     embed: async (crop) => {
       log.push(crop);
       return "vector" in scene ? scene.vector : Float32Array.from([1, 0]);
@@ -100,6 +107,38 @@ test("a face that is not good enough is reported with its reasons and never embe
   assert.deepEqual(embedded, [0]);
   assert.deepEqual(messages[0]?.observations[0]?.quality.reasons, ["blurred"]);
   assert.equal(messages[0]?.observations[0]?.embedding, undefined);
+});
+
+test("what is embedded is aligned by a second look, and that look is what is told and kept", async () => {
+  const again = (face: Face): Face => ({ ...face, box: { ...face.box, x: face.box.x + 1 } });
+  const { embedded, messages } = await watch([{ faces: [faceAt(0)], again }], {
+    isCollecting: true,
+  });
+  assert.deepEqual(embedded, [1]);
+  assert.equal(messages[0]?.observations[0]?.face.box.x, 1);
+  assert.ok(messages[0]?.observations[0]?.sourceCrop !== undefined);
+});
+
+test("a face that a second look finds unusable is not embedded; one that was unusable gets none", async () => {
+  const turned = (face: Face): Face => ({ ...face, score: 0.1 });
+  const unusable = await watch([
+    { faces: [faceAt(0)], again: turned, reasons: ({ score }) => (score < 0.5 ? ["turned"] : []) },
+  ]);
+  assert.deepEqual(unusable.embedded, [0]);
+  assert.deepEqual(unusable.messages[0]?.observations[0]?.quality.reasons, ["turned"]);
+  const never = (): Face => assert.fail("looked at again");
+  const { embedded } = await watch([
+    { faces: [faceAt(0)], again: never, reasons: ["blurred"] },
+    { faces: [faceAt(0)], again: never, budget: 0 },
+  ]);
+  assert.deepEqual(embedded, [0, 0]);
+});
+
+test("a second look that cannot be aligned leaves the first", async () => {
+  const nowhere = (face: Face): Face => ({ ...face, box: { ...face.box, x: -1000 } });
+  const { embedded, messages } = await watch([{ faces: [faceAt(0)], again: nowhere }]);
+  assert.deepEqual(embedded, [1]);
+  assert.equal(messages[0]?.observations[0]?.face.box.x, 0);
 });
 
 test("when the budget ends, newcomers go before people who were seen already", async () => {

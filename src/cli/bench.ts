@@ -42,21 +42,25 @@ export const bench: Action = async (context) => {
   const image = args.optional("image");
   const picture =
     image === undefined ? models.nv12(noise(), WIDTH, HEIGHT) : models.image(await readFile(image));
-  const found = (await models.detect(picture))[0]?.landmarks;
+  const found = (await models.detect(picture))[0];
   const gallery = templates(models.pack.embedder.dimension);
   const step = async (): Promise<void> => {
-    const faces = await models.detect(picture);
-    const aligned = models.align(picture, faces[0]?.landmarks ?? DRAWN);
+    const [face] = await models.detect(picture);
+    const again = face === undefined ? undefined : await models.lookAgain(picture, face);
+    const aligned = models.align(picture, again?.landmarks ?? DRAWN);
     if (aligned !== undefined) await models.embed(aligned.crop);
   };
   const bare = await bareRuns(models, directory, threads);
   const time = timer(runs, signal);
   const timings = [
-    await time("face step: detect, align, embed", step),
+    await time("face step: detect, look again, align, embed", step),
     await time("bare detector run", bare.detector),
     await time("bare embedder run", bare.embedder),
     await time("detect", async () => void (await models.detect(picture))),
-    await time("align", async () => void models.align(picture, found ?? DRAWN)),
+    ...(found === undefined
+      ? []
+      : [await time("look again", async () => void (await models.lookAgain(picture, found)))]),
+    await time("align", async () => void models.align(picture, found?.landmarks ?? DRAWN)),
     await time(
       `${TEMPLATES} cosines, one by one (the daemon's index is faster)`,
       async () => void nearest(gallery[0] as Float32Array, gallery),

@@ -49,7 +49,8 @@ export function embedPicture(models: Models, file: string): Promise<Embedded> {
     const picture = models.image(await readFile(file));
     const face = centralFace(await models.detect(picture), picture.widthPx, picture.heightPx);
     if (face === undefined) return { kind: "failed", reason: "no_face" };
-    const aligned = models.align(picture, face.landmarks);
+    const { landmarks } = await models.lookAgain(picture, face);
+    const aligned = models.align(picture, landmarks);
     return embedded(models, aligned?.crop);
   });
 }

@@ -34,8 +34,9 @@ export const DetectorSpec = z.strictObject({
   preprocessing: Preprocessing,
   scoreMin: z.number().min(0).max(1).default(0.7),
   overlapMax: z.number().min(0).max(1).default(0.3),
-  landmarks: z.enum(["best", "blended"]).default("best").meta({
-    description: "of a face's best cell alone, or blended from all its cells, which jitters less",
+  landmarks: z.enum(["best", "blended", "two-looks"]).default("best").meta({
+    description:
+      "of a face's best cell alone; blended from all its cells, which jitters less; or blended, and before a face is aligned averaged with those of a second, mirrored look at it alone",
   }),
 });
 export type DetectorSpec = z.infer<typeof DetectorSpec>;

@@ -5,6 +5,7 @@ import type { DetectorSpec } from "../embedding/pack.ts";
 import { blendLandmarks } from "../face/blend.ts";
 import { decodeFaces, STRIDES, type StrideOutput } from "../face/decode.ts";
 import type { Face } from "../face/face.ts";
+import { fromView, lookedAtTwice, surroundings, VIEW_PX, viewOf } from "../face/look.ts";
 import { suppress } from "../face/suppress.ts";
 import {
   INPUT_MULTIPLE,
@@ -15,7 +16,7 @@ import {
 } from "../frame/letterbox.ts";
 import type { Provider } from "../observation/messages.ts";
 import { discard } from "./discard.ts";
-import type { Picture } from "./picture.ts";
+import { mirrored, type Picture, regionAround } from "./picture.ts";
 import { type loadRuntime, ModelSession } from "./session.ts";
 
 /** `fitted`: padded as little as possible, one session per shape; `square`: any picture, two sessions in all. */
@@ -24,6 +25,8 @@ export type InputForm = "fitted" | "square";
 export interface Detector {
   /** Best first, at most `max`; in picture pixels. */
   readonly detect: (picture: Picture, max: number, form: InputForm) => Promise<readonly Face[]>;
+  /** With better landmarks where the pack asks for two looks; else, and where the second fails, `face` itself. */
+  readonly lookAgain: (picture: Picture, face: Face) => Promise<Face>;
   readonly release: () => Promise<void>;
 }
 
@@ -40,6 +43,8 @@ export interface DetectorOptions {
 const SHAPES_MAX = 6;
 /** Portraits that are small even when magnified need no large square. */
 const SMALL_SQUARE_PX = 320;
+/** The face that is looked at again, and others beside it. */
+const VIEW_FACES_MAX = 8;
 const OUTPUTS = STRIDES.flatMap((stride) =>
   ["cls", "obj", "bbox", "kps"].map((what) => `${what}_${stride}`),
 );
@@ -52,14 +57,7 @@ export async function openDetector(
   const { spec } = options;
   const sizePx = Math.min(options.sizePx, spec.preprocessing.widthPx, spec.preprocessing.heightPx);
   const sessions = new Map<string, ModelSession>();
-  const sessionFor = async (
-    width: number,
-    height: number,
-    isSeldom = false,
-  ): Promise<ModelSession> => {
-    const key = `${width}x${height}`;
-    const known = sessions.get(key);
-    if (known !== undefined) return known;
+  const open = async (width: number, height: number, isSeldom = false): Promise<ModelSession> => {
     const { model, provider, threads } = options;
     const inputShape = [1, 3, height, width] as const;
     const opened = await ModelSession.open(
@@ -68,11 +66,28 @@ export async function openDetector(
       OUTPUTS,
     );
     fillBlack(opened.input, spec.preprocessing);
-    sessions.set(key, opened);
     return opened;
+  };
+  const sessionFor = async (
+    width: number,
+    height: number,
+    isSeldom = false,
+  ): Promise<ModelSession> => {
+    const key = `${width}x${height}`;
+    const session = sessions.get(key) ?? (await open(width, height, isSeldom));
+    sessions.set(key, session);
+    return session;
   };
   const wide = letterbox(16, 9, sizePx, Number.POSITIVE_INFINITY);
   await sessionFor(wide.inputWidthPx, wide.inputHeightPx);
+  const facesIn = (session: ModelSession, width: number, max: number): Promise<readonly Face[]> =>
+    session.run((output) => {
+      const outputs = STRIDES.map((stride) => strideOutput(stride, output));
+      const cells = decodeFaces(outputs, width, spec.scoreMin);
+      const kept = suppress(cells, spec.overlapMax, max);
+      return spec.landmarks === "best" ? kept : blendLandmarks(kept, cells);
+    });
+  const viewing = spec.landmarks === "two-looks" ? await open(VIEW_PX, VIEW_PX) : undefined;
   const squareSide = Math.ceil(sizePx / INPUT_MULTIPLE) * INPUT_MULTIPLE;
   const smallSide = Math.min(squareSide, SMALL_SQUARE_PX);
   return {
@@ -94,19 +109,27 @@ export async function openDetector(
       const planes = picture.scaled(scaledWidthPx, scaledHeightPx);
       writePlanes(planes, scaledWidthPx, scaledHeightPx, session.input, width, spec.preprocessing);
       for (const plane of planes) discard(plane);
-      const found = await session.run((output) =>
-        decodeFaces(
-          STRIDES.map((stride) => strideOutput(stride, output)),
-          width,
-          spec.scoreMin,
-        ),
-      );
-      const kept = suppress(found, spec.overlapMax, max);
-      const faces = spec.landmarks === "blended" ? blendLandmarks(kept, found) : kept;
+      const faces = await facesIn(session, width, max);
       return faces.map((face) => inFrame(letter, face));
+    },
+    lookAgain: async (picture, face) => {
+      const region = regionAround(surroundings(face), picture.widthPx, picture.heightPx);
+      if (viewing === undefined || region === undefined) return face;
+      const view = viewOf(face, region);
+      const planes = mirrored(picture, region, view.widthPx, view.heightPx);
+      fillBlack(viewing.input, spec.preprocessing);
+      const { widthPx, heightPx } = view;
+      writePlanes(planes, widthPx, heightPx, viewing.input, VIEW_PX, spec.preprocessing);
+      for (const plane of planes) discard(plane);
+      const seen = await facesIn(viewing, VIEW_PX, VIEW_FACES_MAX);
+      return lookedAtTwice(
+        face,
+        seen.map((other) => fromView(view, other)),
+      );
     },
     release: async () => {
       for (const session of sessions.values()) await session.release();
+      await viewing?.release();
     },
   };
 }

@@ -181,6 +181,7 @@ export class ModelThread {
         };
       },
       mayEmbed: () => budget.take(frame.cameraId, frame.capturedAt.monotonicMs),
+      lookAgain: (_, face) => models.lookAgain(picture, face),
       embed: (crop) => models.embed(crop),
       sourceCrop: (_, face) => models.sourceCrop(picture, face),
       nowMs: this.#deps.clock.monotonicMs,

@@ -104,6 +104,11 @@ export class Models implements AsyncDisposable {
     return (await this.#detector.detect(picture, FACES_MAX, "fitted")).filter(isPlausible);
   }
 
+  /** The face with the landmarks to align it by: better ones where the pack asks for two looks. */
+  lookAgain(picture: Picture, face: Face): Promise<Face> {
+    return this.#detector.lookAgain(picture, face);
+  }
+
   align(picture: Picture, landmarks: Face["landmarks"]): Aligned | undefined {
     return alignFace(this.cv, picture, landmarks);
   }
@@ -122,7 +127,8 @@ export class Models implements AsyncDisposable {
     const picture = this.image(bytes);
     const found = await this.#detector.detect(picture, Math.min(maxFaces, FACES_MAX), "square");
     const faces: ImageAnalysis["faces"] = [];
-    for (const face of found) {
+    for (const first of found) {
+      const face = await this.lookAgain(picture, first);
       const aligned = this.align(picture, face.landmarks);
       if (aligned === undefined) continue;
       const measures = measure(face, aligned.statistics, picture.widthPx, picture.heightPx);

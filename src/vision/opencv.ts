@@ -25,6 +25,8 @@ export interface Mat {
   splitChannels(): readonly Mat[];
   resize(rows: number, cols: number, fx: number, fy: number, interpolation: number): Mat;
   cvtColor(code: number): Mat;
+  /** @param code 1: left to right */
+  flip(code: number): Mat;
   warpAffine(matrix: Mat, size: object, interpolation: number, borderMode: number): Mat;
   laplacian(depth: number): Mat;
   /** Gives the memory back; the Mat is empty afterwards. */

@@ -38,7 +38,8 @@ export async function lookAt(
   const startedMs = nowMs();
   const picture = models.nv12(pixels, widthPx, heightPx);
   const faces: ShadowFace[] = [];
-  for (const { box, landmarks } of await models.detect(picture)) {
+  for (const face of await models.detect(picture)) {
+    const { box, landmarks } = await models.lookAgain(picture, face);
     const aligned = models.align(picture, landmarks);
     if (aligned === undefined) continue;
     const measures = measure({ box, landmarks, score: 1 }, aligned.statistics, widthPx, heightPx);

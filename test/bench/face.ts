@@ -86,6 +86,7 @@ function stepOf(models: Models, gallery: LiveGallery, pixels: Uint8Array) {
         return { crop: aligned.crop, measures, reasons, isEnrollable };
       },
       mayEmbed: () => true,
+      lookAgain: (_, face) => models.lookAgain(picture, face),
       embed: (crop) => models.embed(crop),
       sourceCrop: () => undefined,
       nowMs: () => performance.now(),

@@ -82,6 +82,27 @@ describe("opening a pack", () => {
     }
   });
 
+  test("a face is looked at again where the pack asks for two looks, else it stays as it is", async () => {
+    const picture = await stillOf(THREE_PEOPLE, 3);
+    for (const landmarks of ["best", "blended", "two-looks"] as const) {
+      const copy = broken(`again-${landmarks}`, (_, pack) => {
+        pack.detector.landmarks = landmarks;
+      });
+      await using models = await opening(copy);
+      const image = models.image(picture);
+      const [face] = await models.detect(image);
+      assert.ok(face !== undefined);
+      const again = await models.lookAgain(image, face);
+      assert.equal(again === face, landmarks !== "two-looks");
+      assert.deepEqual([again.box, again.score], [face.box, face.score]);
+      // Beyond the picture there is nothing to see; beside the face there is nobody.
+      for (const x of [10_000, 0]) {
+        const away: Face = { ...face, box: { ...face.box, x, y: 0 } };
+        assert.equal(await models.lookAgain(image, away), away);
+      }
+    }
+  });
+
   test("one changed byte, a cut file, a missing file", async () => {
     const changed = broken("changed", (copy) => {
       const bytes = readFileSync(join(copy, "embedder.onnx"));

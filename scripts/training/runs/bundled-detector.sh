@@ -71,7 +71,7 @@ facetrain keep "$work/run/last.pt" --out "${KEEP:-$work/bundled-detector.pt}"
 # is chosen on its table by threshold. Then what was held out of everything.
 data=$OSTIARY_SHARED/data
 facetrain detector evaluate --model "$work/detector.onnx" --out "$work/report" \
-  --score-min "${SCORE_MIN:-0.7}" --landmarks blended --pictures "$data/lfw/lfw_outside.tar"
+  --score-min "${SCORE_MIN:-0.7}" --landmarks two-looks --pictures "$data/lfw/lfw_outside.tar"
 facetrain detector evaluate --model "$work/detector.onnx" --out "$work/held-out" \
-  --score-min "${SCORE_MIN:-0.7}" --landmarks blended --limit 1000 --pictures "$data/clips/classroom.gif" \
+  --score-min "${SCORE_MIN:-0.7}" --landmarks two-looks --limit 1000 --pictures "$data/clips/classroom.gif" \
   "$data/clips/head-pose-face-detection-female.gif" "$data/lfw/lfw_pairs.tar"

@@ -25,6 +25,7 @@ from facetrain.detector.net import DetectorNet, NetOptions, cells
 
 OPTIONS = EvaluateOptions(time_runs=1)
 PICTURE = np.zeros((64, 64, 3), np.uint8)
+UNSCALED = EvaluateOptions(time_runs=1, longer_side_px=64)
 
 
 class Fixed:
@@ -51,7 +52,7 @@ class Fixed:
 def test_counts_found_missed_and_extra_faces() -> None:
     theirs = Fixed((12, 12, 0.9, 0), (44, 12, 0.85, 0), (12, 44, 0.6, 0))
     ours = Fixed((12, 12, 0.8, 0.8), (12, 44, 0.75, 0), (44, 44, 0.72, 0))
-    seen = compare_picture(ours, theirs, PICTURE, OPTIONS)
+    seen = compare_picture(ours, theirs, PICTURE, UNSCALED)
     # The third is below the sure 0.8, yet above 0.5: neither missed nor extra.
     assert seen.found_score_F.tolist() == pytest.approx([0.8, 0])
     assert seen.extra_score_E.tolist() == pytest.approx([0.72])
@@ -60,7 +61,7 @@ def test_counts_found_missed_and_extra_faces() -> None:
 
 
 def test_without_reference_faces_every_box_is_extra() -> None:
-    seen = compare_picture(Fixed((12, 12, 0.9, 0)), Fixed(), PICTURE, OPTIONS)
+    seen = compare_picture(Fixed((12, 12, 0.9, 0)), Fixed(), PICTURE, UNSCALED)
     assert len(seen.height_F) == 0
     assert seen.extra_score_E.tolist() == pytest.approx([0.9])
 
@@ -151,7 +152,7 @@ def test_the_command_says_what_is_missing(
 
 
 def test_markdown_says_none_where_there_is_no_face(tmp_path: Path) -> None:
-    seen = compare_picture(Fixed(), Fixed(), PICTURE, OPTIONS)
+    seen = compare_picture(Fixed(), Fixed(), PICTURE, UNSCALED)
     report = {
         "model": "a.onnx",
         "reference": "b.onnx",

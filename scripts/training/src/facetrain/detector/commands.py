@@ -23,6 +23,7 @@ DISTIL_RECIPES = (
 )
 LABEL_RECIPES = ("labels", "labels-gpu", "toy")
 """The first of each is the default."""
+LANDMARKS = ("best", "blended", "two-looks")
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +67,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     evaluate.add_argument("--shared", type=Path, default=None, help="default: $OSTIARY_SHARED")
     evaluate.add_argument("--score-min", type=float, default=0.7, help="of our detector")
     evaluate.add_argument(
-        "--landmarks", choices=("best", "blended"), default="best", help="of ours"
+        "--landmarks", choices=LANDMARKS, default="best", help="of ours, as in pack.json"
     )
     evaluate.add_argument("--longer-side", type=int, default=640, help="px, as the daemon scales")
     evaluate.add_argument("--scales", type=float, nargs="+", default=[1.0])

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -21,9 +21,10 @@ import numpy as np
 from facetrain.data.pictures import decode_picture, is_picture_name
 from facetrain.data.tar_set import TarBytes, tar_pictures
 from facetrain.detector.canvas import clip_frames
-from facetrain.detector.decode import LandmarksOf, faces_of, overlap
+from facetrain.detector.decode import Faces, faces_of, overlap
 from facetrain.detector.distil import Detector, LabelOptions, consensus
 from facetrain.detector.export import to_onnx
+from facetrain.detector.look import look_again
 from facetrain.detector.recipe import load_detector
 from facetrain.detector.teacher import YuNetTeacher, pad_to_multiple
 from facetrain.progress import progress
@@ -34,6 +35,8 @@ SIZES_PX = (24, 48, 96, 200)
 """Edges of the bins by height of the reference's box in the detector's input."""
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
 RESAMPLES = 1000
+PackLandmarks = Literal["best", "blended", "two-looks"]
+"""As `detector.landmarks` of a pack."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +47,7 @@ class EvaluateOptions:
     """The reference's own least score."""
     score_min: float = 0.7
     """Ours."""
-    landmarks: LandmarksOf = "best"
+    landmarks: PackLandmarks = "best"
     """Ours; the reference's one look is of its best cell."""
     sure_margin: float = 0.1
     """Faces that the reference scores this much above its threshold must be found."""
@@ -104,7 +107,7 @@ def compare(
     for source in sources:
         pictures, count = open_pictures(source, options.limit)
         seen = [
-            compare_picture(ours, theirs, fitted(picture, options, scale), options)
+            compare_picture(ours, theirs, picture, options, scale)
             for picture in progress(pictures, count, source.name)
             for scale in options.scales
         ]
@@ -152,16 +155,26 @@ def open_pictures(source: Path, limit: int | None) -> tuple[Iterator[np.ndarray]
 
 def fitted(picture: np.ndarray, options: EvaluateOptions, scale: float = 1.0) -> np.ndarray:
     """The picture as the daemon hands it to a detector: scaled to fit, then padded."""
-    height, width = picture.shape[:2]
-    factor = min(UPSCALE_MAX, options.longer_side_px / max(height, width)) * scale
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    size = _size(picture, options, scale)
     return pad_to_multiple(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR))
 
 
+def _size(picture: np.ndarray, options: EvaluateOptions, scale: float) -> tuple[int, int]:
+    """Width and height of the scaled picture."""
+    height, width = picture.shape[:2]
+    factor = min(UPSCALE_MAX, options.longer_side_px / max(height, width)) * scale
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
 def compare_picture(
-    ours: Detector, theirs: Detector, picture: np.ndarray, options: EvaluateOptions
+    ours: Detector,
+    theirs: Detector,
+    original: np.ndarray,
+    options: EvaluateOptions,
+    scale: float = 1.0,
 ) -> Seen:
-    """Compare on one picture, sides multiples of 32."""
+    """Compare on one picture of any size, scaled as `fitted` scales it."""
+    picture = fitted(original, options, scale)
     height, width = picture.shape[:2]
     low = options.threshold - options.none_margin
     reference = faces_of(theirs.dense(picture[None])[0], height, width, score_min=low)
@@ -170,8 +183,10 @@ def compare_picture(
         height,
         width,
         score_min=min(*THRESHOLDS, options.score_min),
-        landmarks=options.landmarks,
+        landmarks="best" if options.landmarks == "best" else "blended",
     )
+    if options.landmarks == "two-looks":
+        found = _again(ours, original, found, options, scale)
     iou = overlap(reference.box_F4, found.box_F4)
     extra = (iou < options.overlap_min).all(axis=0) if len(reference) else np.ones(len(found), bool)
     is_sure = reference.score_F >= options.threshold + options.sure_margin
@@ -191,6 +206,23 @@ def compare_picture(
         for face in range(len(sure))
     ]
     return Seen(sure.box_F4[:, 3], best, found.score_F[extra], landmark, np.array(jitter))
+
+
+def _again(
+    ours: Detector, original: np.ndarray, found: Faces, options: EvaluateOptions, scale: float
+) -> Faces:
+    """A second look at each face of the scaled picture, taken from the original."""
+    step = np.array(original.shape[1::-1]) / _size(original, options, scale)
+    full = Faces(
+        np.concatenate(
+            [(found.box_F4[:, :2] + 0.5) * step - 0.5, found.box_F4[:, 2:] * step], axis=1
+        ),
+        (found.landmark_F52 + 0.5) * step - 0.5,
+        found.score_F,
+    )
+    both = look_again(ours, original, full, score_min=options.score_min)
+    landmark = ((both.landmark_F52 + 0.5) / step - 0.5).astype(np.float32)
+    return Faces(found.box_F4, landmark, found.score_F)
 
 
 def landmark_distance(points_52: np.ndarray, target_52: np.ndarray) -> float:

@@ -118,7 +118,10 @@ def _configure_pack(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--commit", default=None, help="that trained the weights")
     parser.add_argument("--score-min", type=float, default=0.7, help="of the detector")
     parser.add_argument(
-        "--landmarks", choices=("best", "blended"), default="best", help="of the detector"
+        "--landmarks",
+        choices=("best", "blended", "two-looks"),
+        default="best",
+        help="of the detector",
     )
     parser.add_argument("--release", type=int, default=0, help="release counter")
     parser.add_argument("--for-doors", action="store_true", help="not only for the demo")

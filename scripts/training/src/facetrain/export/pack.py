@@ -47,7 +47,8 @@ class PackOptions:
     release_counter: Rises with every release; a device never goes back.
     preprocessing: None: from the embedder's metadata.
     input_name: None: the embedder's first input; the same of `output_name`.
-    landmarks: Of a face's best cell ("best"), or "blended" from all its cells.
+    landmarks: Of a face's best cell ("best"), "blended" from all its cells, or blended and averaged
+        with a second, mirrored look ("two-looks").
     """
 
     out: Path

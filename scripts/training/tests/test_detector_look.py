@@ -1,0 +1,107 @@
+"""The second look, on a detector whose error is known."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from facetrain.detector.decode import Faces, faces_of
+from facetrain.detector.evaluate import EvaluateOptions, compare_picture
+from facetrain.detector.look import FACE_PX, SIDE_PX, look_again, view_of
+from facetrain.detector.net import cells
+
+SHAPE = np.array([[-0.2, -0.15], [0.2, -0.15], [0.04, 0.05], [-0.16, 0.25], [0.17, 0.25]])
+"""Landmarks from the box's centre, in its sides: not its own mirror image."""
+
+
+class Blob:
+    """Finds the bright square of a picture; its landmarks are `off` sides too far right."""
+
+    def __init__(self, off: float = 0.0) -> None:
+        self._off = off
+
+    def dense(self, picture_BHWC: np.ndarray) -> np.ndarray:
+        height, width = picture_BHWC.shape[1:3]
+        cell = cells(height, width).numpy()
+        dense = np.zeros((1, len(cell), 16), np.float32)
+        ys, xs = np.nonzero(picture_BHWC[0, ..., 0] > 127)
+        if len(xs) == 0:
+            return dense
+        # Whole numbers are pixel centres, so the square ends half a pixel beyond its last one.
+        side = float(np.ptp(xs)) + 1
+        centre = np.array([xs.mean(), ys.mean()])
+        # A mirrored face has its longer mouth half on the other side, seen by the marker in it.
+        red_ys, red_xs = np.nonzero(
+            (picture_BHWC[0, ..., 2] < 127) & (picture_BHWC[0, ..., 0] > 127)
+        )
+        mirrored = len(red_ys) and red_xs.mean() < centre[0]
+        shape = SHAPE * np.array([-1, 1]) if mirrored else SHAPE
+        shape = shape[[1, 0, 2, 4, 3]] if mirrored else shape
+        fine = cell[: (height // 8) * (width // 8)]
+        at = int(np.abs(fine[:, :2] * 8 - centre).sum(axis=1).argmin())
+        grid = cell[at, :2]
+        dense[0, at, :2] = 0.9
+        dense[0, at, 2:4] = centre / 8 - grid
+        dense[0, at, 4:6] = np.log(side / 8)
+        points = centre + (shape + np.array([self._off, 0])) * side
+        dense[0, at, 6:] = (points / 8 - grid).ravel()
+        return dense
+
+
+def picture_of(x: int, y: int, side: int, *, width: int = 320, height: int = 256) -> np.ndarray:
+    """A white square with a marker in its right half."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    cv2.rectangle(picture, (x, y), (x + side - 1, y + side - 1), (255, 255, 255), -1)
+    marker = (x + side * 3 // 4, y + side // 4)
+    cv2.rectangle(picture, marker, (marker[0] + side // 8, y + side * 3 // 4), (255, 255, 0), -1)
+    return picture
+
+
+def first_look(detector: Blob, picture: np.ndarray) -> Faces:
+    return faces_of(detector.dense(picture[None])[0], *picture.shape[:2])
+
+
+@pytest.mark.parametrize(("x", "y", "side"), [(100, 80, 60), (2, 3, 45), (150, 40, 160)])
+def test_the_error_of_one_look_is_undone_by_the_mirrored_one(x: int, y: int, side: int) -> None:
+    picture = picture_of(x, y, side)
+    truth = first_look(Blob(), picture)
+    first = first_look(Blob(0.1), picture)
+    assert np.abs(first.landmark_F52 - truth.landmark_F52).max() == pytest.approx(0.1 * side)
+    both = look_again(Blob(0.1), picture, first, score_min=0.5)
+    # Scaling moves the square's edge by a pixel of the view at most.
+    assert np.abs(both.landmark_F52 - truth.landmark_F52).max() < 1.5 * max(1, side / FACE_PX)
+    assert (both.box_F4 == first.box_F4).all()
+
+
+def test_what_the_second_look_does_not_find_stays() -> None:
+    picture = picture_of(100, 80, 60)
+    first = first_look(Blob(0.1), picture)
+    for by in (np.array([0, 100, 0, 0]), np.array([1000, 0, 0, 0])):
+        elsewhere = Faces(first.box_F4 + by, first.landmark_F52, first.score_F)
+        both = look_again(Blob(), picture, elsewhere, score_min=0.5)
+        assert both.landmark_F52.tolist() == elsewhere.landmark_F52.tolist()
+
+
+def test_a_view_is_a_black_square_with_the_face_at_one_size_and_comes_back() -> None:
+    picture = picture_of(100, 80, 60)
+    view = view_of(picture, np.array([100, 80, 60, 60], float))
+    assert view is not None
+    assert view.picture_HWC.shape == (SIDE_PX, SIDE_PX, 3)
+    seen = first_look(Blob(), view.picture_HWC)
+    assert seen.box_F4[0, 2] == pytest.approx(FACE_PX, abs=2)
+    back = view.back(seen)
+    assert back.box_F4[0] == pytest.approx(first_look(Blob(), picture).box_F4[0], abs=1)
+    # A small face is not magnified more than twice.
+    tiny = view_of(picture, np.array([100, 80, 10, 10], float))
+    assert tiny is not None
+    assert tiny.step_2.tolist() == [0.5, 0.5]
+
+
+def test_evaluation_measures_both_looks() -> None:
+    picture = picture_of(100, 80, 60, width=320, height=256)
+    once = EvaluateOptions(landmarks="blended", longer_side_px=320, time_runs=1)
+    one = compare_picture(Blob(0.05), Blob(), picture, once)
+    two = compare_picture(Blob(0.05), Blob(), picture, replace(once, landmarks="two-looks"))
+    assert one.landmark_F[0] > 0.08
+    assert two.landmark_F[0] < 0.03
