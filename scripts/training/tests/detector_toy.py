@@ -68,3 +68,50 @@ def spot(col: int, row: int) -> np.ndarray:
     picture = np.zeros((64, 96, 3), np.uint8)
     picture[row, col] = 255
     return picture
+
+
+FACE_SHAPE = np.array([[-0.2, -0.15], [0.2, -0.15], [0.04, 0.05], [-0.16, 0.25], [0.17, 0.25]])
+"""Landmarks from the box's centre, in its sides: not its own mirror image."""
+
+
+class Blob:
+    """Finds the bright square of a picture; its landmarks are `off` sides too far right."""
+
+    def __init__(self, off: float = 0.0) -> None:
+        self._off = off
+
+    def dense(self, picture_BHWC: np.ndarray) -> np.ndarray:
+        height, width = picture_BHWC.shape[1:3]
+        cell = cells(height, width).numpy()
+        dense = np.zeros((1, len(cell), 16), np.float32)
+        ys, xs = np.nonzero(picture_BHWC[0, ..., 0] > 127)
+        if len(xs) == 0:
+            return dense
+        # Whole numbers are pixel centres, so the square ends half a pixel beyond its last one.
+        side = float(np.ptp(xs)) + 1
+        centre = np.array([xs.mean(), ys.mean()])
+        # A mirrored face has its longer mouth half on the other side, seen by the marker in it.
+        red_ys, red_xs = np.nonzero(
+            (picture_BHWC[0, ..., 2] < 127) & (picture_BHWC[0, ..., 0] > 127)
+        )
+        mirrored = len(red_ys) and red_xs.mean() < centre[0]
+        shape = FACE_SHAPE * np.array([-1, 1]) if mirrored else FACE_SHAPE
+        shape = shape[[1, 0, 2, 4, 3]] if mirrored else shape
+        fine = cell[: (height // 8) * (width // 8)]
+        at = int(np.abs(fine[:, :2] * 8 - centre).sum(axis=1).argmin())
+        grid = cell[at, :2]
+        dense[0, at, :2] = 0.9
+        dense[0, at, 2:4] = centre / 8 - grid
+        dense[0, at, 4:6] = np.log(side / 8)
+        points = centre + (shape + np.array([self._off, 0])) * side
+        dense[0, at, 6:] = (points / 8 - grid).ravel()
+        return dense
+
+
+def blob_picture(x: int, y: int, side: int, *, width: int = 320, height: int = 256) -> np.ndarray:
+    """A white square with a marker in its right half."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    cv2.rectangle(picture, (x, y), (x + side - 1, y + side - 1), (255, 255, 255), -1)
+    marker = (x + side * 3 // 4, y + side // 4)
+    cv2.rectangle(picture, marker, (marker[0] + side // 8, y + side * 3 // 4), (255, 255, 0), -1)
+    return picture

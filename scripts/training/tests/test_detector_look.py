@@ -1,61 +1,20 @@
 """The second look, on a detector whose error is known."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from detector_toy import Blob, blob_picture
 
+from facetrain.cli import main
+from facetrain.detector import views
 from facetrain.detector.decode import Faces, faces_of
+from facetrain.detector.distil import Target
 from facetrain.detector.evaluate import EvaluateOptions, compare_picture
 from facetrain.detector.look import FACE_PX, SIDE_PX, look_again, view_of
-from facetrain.detector.net import cells
-
-SHAPE = np.array([[-0.2, -0.15], [0.2, -0.15], [0.04, 0.05], [-0.16, 0.25], [0.17, 0.25]])
-"""Landmarks from the box's centre, in its sides: not its own mirror image."""
-
-
-class Blob:
-    """Finds the bright square of a picture; its landmarks are `off` sides too far right."""
-
-    def __init__(self, off: float = 0.0) -> None:
-        self._off = off
-
-    def dense(self, picture_BHWC: np.ndarray) -> np.ndarray:
-        height, width = picture_BHWC.shape[1:3]
-        cell = cells(height, width).numpy()
-        dense = np.zeros((1, len(cell), 16), np.float32)
-        ys, xs = np.nonzero(picture_BHWC[0, ..., 0] > 127)
-        if len(xs) == 0:
-            return dense
-        # Whole numbers are pixel centres, so the square ends half a pixel beyond its last one.
-        side = float(np.ptp(xs)) + 1
-        centre = np.array([xs.mean(), ys.mean()])
-        # A mirrored face has its longer mouth half on the other side, seen by the marker in it.
-        red_ys, red_xs = np.nonzero(
-            (picture_BHWC[0, ..., 2] < 127) & (picture_BHWC[0, ..., 0] > 127)
-        )
-        mirrored = len(red_ys) and red_xs.mean() < centre[0]
-        shape = SHAPE * np.array([-1, 1]) if mirrored else SHAPE
-        shape = shape[[1, 0, 2, 4, 3]] if mirrored else shape
-        fine = cell[: (height // 8) * (width // 8)]
-        at = int(np.abs(fine[:, :2] * 8 - centre).sum(axis=1).argmin())
-        grid = cell[at, :2]
-        dense[0, at, :2] = 0.9
-        dense[0, at, 2:4] = centre / 8 - grid
-        dense[0, at, 4:6] = np.log(side / 8)
-        points = centre + (shape + np.array([self._off, 0])) * side
-        dense[0, at, 6:] = (points / 8 - grid).ravel()
-        return dense
-
-
-def picture_of(x: int, y: int, side: int, *, width: int = 320, height: int = 256) -> np.ndarray:
-    """A white square with a marker in its right half."""
-    picture = np.zeros((height, width, 3), np.uint8)
-    cv2.rectangle(picture, (x, y), (x + side - 1, y + side - 1), (255, 255, 255), -1)
-    marker = (x + side * 3 // 4, y + side // 4)
-    cv2.rectangle(picture, marker, (marker[0] + side // 8, y + side * 3 // 4), (255, 255, 0), -1)
-    return picture
+from facetrain.detector.shards import Shard, ShardOptions, load_shard, save_shard
 
 
 def first_look(detector: Blob, picture: np.ndarray) -> Faces:
@@ -64,7 +23,7 @@ def first_look(detector: Blob, picture: np.ndarray) -> Faces:
 
 @pytest.mark.parametrize(("x", "y", "side"), [(100, 80, 60), (2, 3, 45), (150, 40, 160)])
 def test_the_error_of_one_look_is_undone_by_the_mirrored_one(x: int, y: int, side: int) -> None:
-    picture = picture_of(x, y, side)
+    picture = blob_picture(x, y, side)
     truth = first_look(Blob(), picture)
     first = first_look(Blob(0.1), picture)
     assert np.abs(first.landmark_F52 - truth.landmark_F52).max() == pytest.approx(0.1 * side)
@@ -75,7 +34,7 @@ def test_the_error_of_one_look_is_undone_by_the_mirrored_one(x: int, y: int, sid
 
 
 def test_what_the_second_look_does_not_find_stays() -> None:
-    picture = picture_of(100, 80, 60)
+    picture = blob_picture(100, 80, 60)
     first = first_look(Blob(0.1), picture)
     for by in (np.array([0, 100, 0, 0]), np.array([1000, 0, 0, 0])):
         elsewhere = Faces(first.box_F4 + by, first.landmark_F52, first.score_F)
@@ -84,7 +43,7 @@ def test_what_the_second_look_does_not_find_stays() -> None:
 
 
 def test_a_view_is_a_black_square_with_the_face_at_one_size_and_comes_back() -> None:
-    picture = picture_of(100, 80, 60)
+    picture = blob_picture(100, 80, 60)
     view = view_of(picture, np.array([100, 80, 60, 60], float))
     assert view is not None
     assert view.picture_HWC.shape == (SIDE_PX, SIDE_PX, 3)
@@ -99,9 +58,71 @@ def test_a_view_is_a_black_square_with_the_face_at_one_size_and_comes_back() -> 
 
 
 def test_evaluation_measures_both_looks() -> None:
-    picture = picture_of(100, 80, 60, width=320, height=256)
+    picture = blob_picture(100, 80, 60, width=320, height=256)
     once = EvaluateOptions(landmarks="blended", longer_side_px=320, time_runs=1)
     one = compare_picture(Blob(0.05), Blob(), picture, once)
     two = compare_picture(Blob(0.05), Blob(), picture, replace(once, landmarks="two-looks"))
     assert one.landmark_F[0] > 0.08
     assert two.landmark_F[0] < 0.03
+
+
+def canvas(faces: Faces, picture: np.ndarray) -> Shard:
+    cells_of = np.zeros((picture.shape[0] * picture.shape[1] // 64 * 21 // 16, 2), np.float32)
+    _, jpeg = cv2.imencode(".png", picture)
+    return Shard([jpeg], [Target(cells_of, np.full(len(cells_of), -1, np.int16), faces)])
+
+
+def test_views_to_train_on_show_the_face_where_they_say() -> None:
+    picture = blob_picture(100, 80, 120, width=320, height=320)
+    shard = canvas(first_look(Blob(), picture), picture)
+    turned = set()
+    for seed in range(8):
+        ((jpeg, target),) = views.views_of(shard, Blob(), np.random.default_rng(seed))
+        shown = first_look(Blob(), views.decode_jpeg(jpeg))
+        assert target.faces.landmark_F52[0] == pytest.approx(shown.landmark_F52[0], abs=2)
+        assert (target.owner_N == 0).sum() == 1
+        # The red marker tells right from left.
+        turned.add(
+            bool(target.faces.landmark_F52[0, 2, 0] < target.faces.box_F4[0, :3:2] @ [1, 0.5])
+        )
+    assert turned == {True, False}
+
+
+def test_turned_faces_give_more_views_small_and_doubtful_ones_none() -> None:
+    picture = blob_picture(100, 80, 120, width=320, height=320)
+    face = first_look(Blob(), picture)
+
+    def count(faces: Faces) -> int:
+        rng = np.random.default_rng(1)
+        return len(list(views.views_of(canvas(faces, picture), Blob(), rng)))
+
+    for eyes, wanted in ((0.4, 1), (0.28, 3), (0.2, 4)):
+        points = face.landmark_F52.copy()
+        points[0, 1] = points[0, 0] + [eyes * 120, 0]
+        assert count(Faces(face.box_F4, points, face.score_F)) == wanted
+    small = face.box_F4 * np.array([1, 1, 0.4, 0.4])
+    assert count(Faces(small, face.landmark_F52, face.score_F)) == 0
+    assert count(Faces(face.box_F4, face.landmark_F52, face.score_F * 0.5)) == 0
+
+
+def test_the_command_makes_a_shard_of_views_per_shard_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = blob_picture(100, 80, 120, width=320, height=320)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "canvases").mkdir()
+    for number in range(2):
+        file = tmp_path / f"canvases/shard_{number:05}.npz"
+        save_shard(file, canvas(first_look(Blob(), picture), picture), ShardOptions(canvases=1))
+    monkeypatch.setattr(views, "_teacher", lambda _: Blob())
+    arguments = ["--canvases", str(tmp_path / "canvases"), "--out", str(tmp_path / "views")]
+    assert main(["detector", "views", *arguments, "--shared", str(tmp_path)]) == 0
+    assert "2 shards made, 2 there" in capsys.readouterr().out
+    assert load_shard(tmp_path / "views/shard_00001.npz").picture(0).shape == (160, 160, 3)
+    (tmp_path / "views/shard_00000.npz").unlink()
+    assert main(["detector", "views", *arguments, "--shared", str(tmp_path)]) == 0
+    assert "1 shards made, 2 there" in capsys.readouterr().out
+    nothing = canvas(Faces.none(), picture)
+    save_shard(tmp_path / "canvases/shard_00002.npz", nothing, ShardOptions(canvases=1))
+    assert main(["detector", "views", *arguments, "--shared", str(tmp_path)]) == 2
+    assert "no face of 60 px" in capsys.readouterr().err
