@@ -42,9 +42,6 @@ fi
 facetrain detector canvases --shards "$shards" --out "$work/canvases" --workers "$workers"
 facetrain detector canvases --close-ups --shards "$close_ups" --out "$work/close-ups" \
   --workers "$workers"
-# Second looks at their faces, as the daemon takes them: a minute of one core.
-facetrain detector views --canvases "$work/canvases" "$work/close-ups" --out "$work/views" \
-  --workers "$workers"
 
 # MAX_MINUTES stops a part early, with a checkpoint and status 3; what there is so far is exported
 # all the same.
@@ -62,8 +59,8 @@ if [ -z "$start" ]; then
     --start "$work/stages/last.pt" --out "$work/whole"
   start=$work/whole/last.pt
 fi
-# Then without the teacher's maps, with close-ups and second looks.
-learn --recipe "landmarks$kind" --canvases "$work/canvases" "$work/close-ups" "$work/views" \
+# Then without the teacher's maps, with close-ups.
+learn --recipe "landmarks$kind" --canvases "$work/canvases" "$work/close-ups" \
   --minutes "$minutes" --start "$start" --out "$work/run"
 
 facetrain detector export --checkpoint "$work/run/last.pt" --out "$work/detector.onnx"

@@ -20,7 +20,7 @@ from facetrain.detector.decode import (
     stack_outputs,
     suppress,
 )
-from facetrain.detector.losses import eiou_loss, landmark_loss, score_loss
+from facetrain.detector.losses import eiou_loss, eye_size, landmark_loss, score_loss
 from facetrain.detector.net import OUTPUT_NAMES, cells
 from facetrain.detector.wider import Labels, read_wider, write_wider
 
@@ -188,6 +188,14 @@ def test_landmark_loss_is_relative_to_the_face_and_ignores_what_is_unlabelled() 
     loss.sum().backward()
     assert off.grad is not None
     assert torch.isfinite(off.grad).all()
+
+
+def test_a_face_is_as_large_as_its_eyes_are_apart_but_not_arbitrarily_small() -> None:
+    box = torch.tensor([[0.0, 0, 100, 100]] * 3)
+    point = torch.zeros(3, 5, 2)
+    point[:, 1, 0] = torch.tensor([45.0, 27, 1])
+    assert eye_size(box, point).tolist() == pytest.approx([100, 60, 50])
+    assert eye_size(box, point, least=0.2).tolist() == pytest.approx([100, 60, 20])
 
 
 def test_wider_labels_survive_a_round_trip(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`facetrain detector canvases | views | distil | labels | export | evaluate`."""
+"""`facetrain detector canvases | distil | labels | export | evaluate`."""
 
 import argparse
 import os
@@ -37,13 +37,6 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     canvases.add_argument("--first", type=int, default=0, help="number of the first shard")
     canvases.add_argument("--shared", type=Path, default=None, help="default: $OSTIARY_SHARED")
     canvases.add_argument("--workers", type=int, default=1, help="processes")
-    views = parts.add_parser("views", help="second looks at the faces of labelled canvases")
-    views.add_argument(
-        "--canvases", type=Path, nargs="+", required=True, help="folders of the shards"
-    )
-    views.add_argument("--out", type=Path, required=True, help="folder of the views' shards")
-    views.add_argument("--shared", type=Path, default=None, help="default: $OSTIARY_SHARED")
-    views.add_argument("--workers", type=int, default=1, help="processes")
     distil = parts.add_parser("distil", help="train on labelled canvases")
     distil.add_argument(
         "--canvases", type=Path, nargs="+", required=True, help="folders of the shards"
@@ -85,7 +78,6 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int | None:
     parts = {
         "canvases": _canvases,
-        "views": _views,
         "distil": _distil,
         "labels": _labels,
         "export": _export,
@@ -117,15 +109,6 @@ def _canvases(arguments: argparse.Namespace) -> None:
     options = ShardOptions.close_ups() if arguments.close_ups else ShardOptions()
     made = make_shards(arguments.out, numbers, shared, options, workers=arguments.workers)
     say(f"{made} shards made, {len(numbers)} there in {arguments.out}")
-
-
-def _views(arguments: argparse.Namespace) -> None:
-    from facetrain.detector.shards import shard_files
-    from facetrain.detector.views import make_views
-
-    sources, shared = shard_files(arguments.canvases), shared_folder(arguments.shared)
-    made = make_views(sources, arguments.out, shared, workers=arguments.workers)
-    say(f"{made} shards made, {len(sources)} there in {arguments.out}")
 
 
 def _recipe(arguments: argparse.Namespace) -> "DetectorRun":

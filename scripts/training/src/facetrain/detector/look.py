@@ -48,7 +48,7 @@ class View:
         return Faces(box.astype(np.float32), landmark.astype(np.float32), faces.score_F)
 
 
-def view_of(picture_HWC: np.ndarray, box_4: np.ndarray, *, face_px: float = FACE_PX) -> View | None:
+def view_of(picture_HWC: np.ndarray, box_4: np.ndarray) -> View | None:
     """What a second look at the face with this box sees; None if the box lies outside.
 
     The part of the picture begins and ends on even pixels, as the daemon's NV12 frames demand.
@@ -62,7 +62,7 @@ def view_of(picture_HWC: np.ndarray, box_4: np.ndarray, *, face_px: float = FACE
         return None
     (left, top), (right, bottom) = low.astype(int), high.astype(int)
     part = picture_HWC[top:bottom, left:right]
-    scale = min(face_px / size, UPSCALE_MAX, SIDE_PX / max(part.shape[:2]))
+    scale = min(FACE_PX / size, UPSCALE_MAX, SIDE_PX / max(part.shape[:2]))
     scaled = [max(1, round(side * scale)) for side in (right - left, bottom - top)]
     step = np.array([right - left, bottom - top]) / scaled
     how = cv2.INTER_AREA if step[0] > AREA_FROM else cv2.INTER_LINEAR
