@@ -23,8 +23,8 @@ export interface Stages<Crop> {
   readonly align: (frame: Frame, face: Face) => Shot<Crop> | undefined;
   /** Whether the budget allows one more embedding for this camera now. */
   readonly mayEmbed: (frame: Frame) => boolean;
-  /** With better landmarks, or the face as it is. */
-  readonly lookAgain: (frame: Frame, face: Face) => Promise<Face>;
+  /** With better landmarks, or the face as it is; undefined when it is not found again. */
+  readonly lookAgain: (frame: Frame, face: Face) => Promise<Face | undefined>;
   readonly embed: (crop: Crop) => Promise<Float32Array<ArrayBuffer> | undefined>;
   readonly sourceCrop: (frame: Frame, face: Face) => SourceCrop | undefined;
   /** Milliseconds, for timings. */
@@ -129,8 +129,12 @@ async function realign<Crop>(
   stages: Stages<Crop>,
 ): Promise<void> {
   const face = await stages.lookAgain(frame, sight.face);
-  const shot = face === sight.face ? undefined : stages.align(frame, face);
-  if (shot === undefined) return;
+  if (face === sight.face) return;
+  const shot = face === undefined ? undefined : stages.align(frame, face);
+  if (face === undefined || shot === undefined) {
+    sight.shot = { ...sight.shot, reasons: ["landmarks"], isEnrollable: false };
+    return;
+  }
   sight.face = face;
   sight.shot = shot;
   sight.score = shotScore(shot.measures);

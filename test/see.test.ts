@@ -47,7 +47,7 @@ interface Scene {
   readonly budget?: number;
   readonly isEnrollable?: boolean;
   /** A second look. */
-  readonly again?: (face: Face) => Face;
+  readonly again?: (face: Face) => Face | undefined;
 }
 
 function stagesOf(scene: Scene, log: string[] = []): Stages<string> {
@@ -68,7 +68,7 @@ function stagesOf(scene: Scene, log: string[] = []): Stages<string> {
       left -= 1;
       return left >= 0;
     },
-    lookAgain: async (_, face) => scene.again?.(face) ?? face,
+    lookAgain: async (_, face) => (scene.again === undefined ? face : scene.again(face)),
     embed: async (crop) => {
       log.push(crop);
       return "vector" in scene ? scene.vector : Float32Array.from([1, 0]);
@@ -134,11 +134,16 @@ test("a face that a second look finds unusable is not embedded; one that was unu
   assert.deepEqual(embedded, [0, 0]);
 });
 
-test("a second look that cannot be aligned leaves the first", async () => {
+test("a face that is not found again, or cannot be aligned then, is neither embedded nor kept", async () => {
   const nowhere = (face: Face): Face => ({ ...face, box: { ...face.box, x: -1000 } });
-  const { embedded, messages } = await watch([{ faces: [faceAt(0)], again: nowhere }]);
-  assert.deepEqual(embedded, [1]);
-  assert.equal(messages[0]?.observations[0]?.face.box.x, 0);
+  for (const again of [nowhere, () => undefined]) {
+    const collecting = { isCollecting: true };
+    const { embedded, messages } = await watch([{ faces: [faceAt(0)], again }], collecting);
+    const [observation] = messages[0]?.observations ?? [];
+    assert.deepEqual(embedded, [0]);
+    assert.deepEqual(observation?.quality.reasons, ["landmarks"]);
+    assert.deepEqual([observation?.embedding, observation?.sourceCrop], [undefined, undefined]);
+  }
 });
 
 test("when the budget ends, newcomers go before people who were seen already", async () => {

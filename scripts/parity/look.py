@@ -5,7 +5,7 @@ Reads one JSON request from stdin and writes one JSON answer to stdout:
     {"detector": FILE, "score_min": S, "pictures": [{"file": FILE, "width": W, "height": H}]}
 
 Every picture is resized to W x H, padded and detected at that size; boxes and landmarks are in the
-picture's own pixels, as `ostiary inspect` gives them.
+picture's own pixels, as `ostiary inspect` gives them. Both is null where a face is not found again.
 """
 
 import json
@@ -39,12 +39,16 @@ def main() -> None:
         corner = (found.box_F4[:, :2] + 0.5) * step - 0.5
         box = np.concatenate([corner, found.box_F4[:, 2:] * step], axis=1)
         first = Faces(box, (found.landmark_F52 + 0.5) * step - 0.5, found.score_F)
-        both = look_again(detector, picture, first, score_min=request["score_min"])
+        both, is_found = look_again(detector, picture, first, score_min=request["score_min"])
         answer.append(
             [
-                {"box": box.tolist(), "first": one.tolist(), "both": two.tolist()}
-                for box, one, two in zip(
-                    first.box_F4, first.landmark_F52, both.landmark_F52, strict=True
+                {
+                    "box": box.tolist(),
+                    "first": one.tolist(),
+                    "both": two.tolist() if found_again else None,
+                }
+                for box, one, two, found_again in zip(
+                    first.box_F4, first.landmark_F52, both.landmark_F52, is_found, strict=True
                 )
             ]
         )

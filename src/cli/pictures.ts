@@ -49,8 +49,9 @@ export function embedPicture(models: Models, file: string): Promise<Embedded> {
     const picture = models.image(await readFile(file));
     const face = centralFace(await models.detect(picture), picture.widthPx, picture.heightPx);
     if (face === undefined) return { kind: "failed", reason: "no_face" };
-    const { landmarks } = await models.lookAgain(picture, face);
-    const aligned = models.align(picture, landmarks);
+    const again = await models.lookAgain(picture, face);
+    if (again === undefined) return { kind: "failed", reason: "landmarks" };
+    const aligned = models.align(picture, again.landmarks);
     return embedded(models, aligned?.crop);
   });
 }

@@ -36,7 +36,7 @@ export const DetectorSpec = z.strictObject({
   overlapMax: z.number().min(0).max(1).default(0.3),
   landmarks: z.enum(["best", "blended", "two-looks"]).default("best").meta({
     description:
-      "of a face's best cell alone; blended from all its cells, which jitters less; or blended, and before a face is aligned averaged with those of a second, mirrored look at it alone",
+      "of a face's best cell alone; blended from all its cells, which jitters less; or blended, and before a face is aligned averaged with those of a second, mirrored look at it alone, without which it is not used",
   }),
 });
 export type DetectorSpec = z.infer<typeof DetectorSpec>;

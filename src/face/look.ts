@@ -1,6 +1,7 @@
 /**
  * A second look at one face before it is aligned: its surroundings alone, mirrored, at one size. The errors of
- * the two looks have little in common, so that their mean is nearer to the truth than either.
+ * the two looks have little in common, so that their mean is nearer to the truth than either; and what only
+ * one of them takes for a face is mostly none, or seen too badly to be aligned.
  */
 import type { Box, Point } from "../frame/frame.ts";
 import { centre, overlap } from "../frame/geometry.ts";
@@ -72,13 +73,13 @@ export function fromView({ part, widthPx, heightPx }: View, { box, landmarks, sc
 
 /**
  * @param seen faces of the second look, in the picture's pixels
- * @returns `face` with the mean landmarks of both looks; `face` itself when the second does not find it
+ * @returns `face` with the mean landmarks of both looks; undefined when the second does not find it
  */
-export function lookedAtTwice(face: Face, seen: readonly Face[]): Face {
+export function lookedAtTwice(face: Face, seen: readonly Face[]): Face | undefined {
   const again = seen
     .filter((other) => isPlausible(other) && overlap(face.box, other.box) >= SAME_FACE_MIN)
     .toSorted((a, b) => overlap(face.box, b.box) - overlap(face.box, a.box))[0];
-  if (again === undefined) return face;
+  if (again === undefined) return undefined;
   const mean = (index: 0 | 1 | 2 | 3 | 4): Point => {
     const [a, b] = [face.landmarks[index], again.landmarks[index]];
     return { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 };

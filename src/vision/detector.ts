@@ -25,8 +25,12 @@ export type InputForm = "fitted" | "square";
 export interface Detector {
   /** Best first, at most `max`; in picture pixels. */
   readonly detect: (picture: Picture, max: number, form: InputForm) => Promise<readonly Face[]>;
-  /** With better landmarks where the pack asks for two looks; else, and where the second fails, `face` itself. */
-  readonly lookAgain: (picture: Picture, face: Face) => Promise<Face>;
+  /**
+   * With better landmarks where the pack asks for two looks, else `face` itself.
+   *
+   * @returns undefined when the second look does not find the face
+   */
+  readonly lookAgain: (picture: Picture, face: Face) => Promise<Face | undefined>;
   readonly release: () => Promise<void>;
 }
 
@@ -80,13 +84,6 @@ export async function openDetector(
   };
   const wide = letterbox(16, 9, sizePx, Number.POSITIVE_INFINITY);
   await sessionFor(wide.inputWidthPx, wide.inputHeightPx);
-  const facesIn = (session: ModelSession, width: number, max: number): Promise<readonly Face[]> =>
-    session.run((output) => {
-      const outputs = STRIDES.map((stride) => strideOutput(stride, output));
-      const cells = decodeFaces(outputs, width, spec.scoreMin);
-      const kept = suppress(cells, spec.overlapMax, max);
-      return spec.landmarks === "best" ? kept : blendLandmarks(kept, cells);
-    });
   const viewing = spec.landmarks === "two-looks" ? await open(VIEW_PX, VIEW_PX) : undefined;
   const squareSide = Math.ceil(sizePx / INPUT_MULTIPLE) * INPUT_MULTIPLE;
   const smallSide = Math.min(squareSide, SMALL_SQUARE_PX);
@@ -109,29 +106,52 @@ export async function openDetector(
       const planes = picture.scaled(scaledWidthPx, scaledHeightPx);
       writePlanes(planes, scaledWidthPx, scaledHeightPx, session.input, width, spec.preprocessing);
       for (const plane of planes) discard(plane);
-      const faces = await facesIn(session, width, max);
+      const faces = await facesIn(session, spec, width, max);
       return faces.map((face) => inFrame(letter, face));
     },
-    lookAgain: async (picture, face) => {
-      const region = regionAround(surroundings(face), picture.widthPx, picture.heightPx);
-      if (viewing === undefined || region === undefined) return face;
-      const view = viewOf(face, region);
-      const planes = mirrored(picture, region, view.widthPx, view.heightPx);
-      fillBlack(viewing.input, spec.preprocessing);
-      const { widthPx, heightPx } = view;
-      writePlanes(planes, widthPx, heightPx, viewing.input, VIEW_PX, spec.preprocessing);
-      for (const plane of planes) discard(plane);
-      const seen = await facesIn(viewing, VIEW_PX, VIEW_FACES_MAX);
-      return lookedAtTwice(
-        face,
-        seen.map((other) => fromView(view, other)),
-      );
-    },
+    lookAgain: async (picture, face) =>
+      viewing === undefined ? face : lookAgain(viewing, spec, picture, face),
     release: async () => {
       for (const session of sessions.values()) await session.release();
       await viewing?.release();
     },
   };
+}
+
+async function lookAgain(
+  session: ModelSession,
+  spec: DetectorSpec,
+  picture: Picture,
+  face: Face,
+): Promise<Face | undefined> {
+  const region = regionAround(surroundings(face), picture.widthPx, picture.heightPx);
+  if (region === undefined) return undefined;
+  const view = viewOf(face, region);
+  const { widthPx, heightPx } = view;
+  const planes = mirrored(picture, region, widthPx, heightPx);
+  fillBlack(session.input, spec.preprocessing);
+  writePlanes(planes, widthPx, heightPx, session.input, VIEW_PX, spec.preprocessing);
+  for (const plane of planes) discard(plane);
+  const seen = await facesIn(session, spec, VIEW_PX, VIEW_FACES_MAX);
+  return lookedAtTwice(
+    face,
+    seen.map((other) => fromView(view, other)),
+  );
+}
+
+/** Runs the model on what lies in the session's input. */
+function facesIn(
+  session: ModelSession,
+  spec: DetectorSpec,
+  widthPx: number,
+  max: number,
+): Promise<readonly Face[]> {
+  return session.run((output) => {
+    const outputs = STRIDES.map((stride) => strideOutput(stride, output));
+    const cells = decodeFaces(outputs, widthPx, spec.scoreMin);
+    const kept = suppress(cells, spec.overlapMax, max);
+    return spec.landmarks === "best" ? kept : blendLandmarks(kept, cells);
+  });
 }
 
 /** NV12 scales in even sides only. */

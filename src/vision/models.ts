@@ -104,8 +104,8 @@ export class Models implements AsyncDisposable {
     return (await this.#detector.detect(picture, FACES_MAX, "fitted")).filter(isPlausible);
   }
 
-  /** The face with the landmarks to align it by: better ones where the pack asks for two looks. */
-  lookAgain(picture: Picture, face: Face): Promise<Face> {
+  /** The face with the landmarks to align it by, as {@link Detector.lookAgain}. */
+  lookAgain(picture: Picture, face: Face): Promise<Face | undefined> {
     return this.#detector.lookAgain(picture, face);
   }
 
@@ -128,17 +128,19 @@ export class Models implements AsyncDisposable {
     const found = await this.#detector.detect(picture, Math.min(maxFaces, FACES_MAX), "square");
     const faces: ImageAnalysis["faces"] = [];
     for (const first of found) {
-      const face = await this.lookAgain(picture, first);
+      const again = await this.lookAgain(picture, first);
+      const face = again ?? first;
       const aligned = this.align(picture, face.landmarks);
       if (aligned === undefined) continue;
       const measures = measure(face, aligned.statistics, picture.widthPx, picture.heightPx);
+      const isSure = again !== undefined && isPlausible(face);
       const embedding = await this.embed(aligned.crop);
       const sourceCrop = this.sourceCrop(picture, face);
       faces.push({
         face: { ...face, landmarks: [...face.landmarks] },
         quality: {
           measures,
-          reasons: [...reasonsAgainst(measures, this.#options.enrolment, isPlausible(face))],
+          reasons: [...reasonsAgainst(measures, this.#options.enrolment, isSure)],
         },
         ...(embedding === undefined ? {} : { embedding }),
         ...(sourceCrop === undefined ? {} : { sourceCrop }),

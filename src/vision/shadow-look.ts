@@ -39,11 +39,12 @@ export async function lookAt(
   const picture = models.nv12(pixels, widthPx, heightPx);
   const faces: ShadowFace[] = [];
   for (const face of await models.detect(picture)) {
-    const { box, landmarks } = await models.lookAgain(picture, face);
+    const again = await models.lookAgain(picture, face);
+    const { box, landmarks } = again ?? face;
     const aligned = models.align(picture, landmarks);
     if (aligned === undefined) continue;
     const measures = measure({ box, landmarks, score: 1 }, aligned.statistics, widthPx, heightPx);
-    const reasons = [...reasonsAgainst(measures, probe, true)];
+    const reasons = [...reasonsAgainst(measures, probe, again !== undefined)];
     const embedding = reasons.length === 0 ? await models.embed(aligned.crop) : undefined;
     faces.push({ box, reasons, ...(embedding === undefined ? {} : { embedding }) });
   }

@@ -62,6 +62,7 @@ test("what the mirrored view shows comes back where it was, left and right in th
 
 test("landmarks of both looks are averaged; box and score are the first look's", () => {
   const twice = lookedAtTwice(frontal, [shifted({ ...frontal, score: 0.3 }, 4, 2)]);
+  assert.ok(twice !== undefined);
   assert.deepEqual([twice.box, twice.score], [frontal.box, frontal.score]);
   for (const [index, { x, y }] of twice.landmarks.entries()) {
     const first = frontal.landmarks[index] as { x: number; y: number };
@@ -71,13 +72,14 @@ test("landmarks of both looks are averaged; box and score are the first look's",
 
 test("of several faces in the view the one that covers the first look's box counts", () => {
   const twice = lookedAtTwice(frontal, [shifted(frontal, 25), shifted(frontal, 4)]);
+  assert.ok(twice !== undefined);
   assert.ok(Math.abs(twice.landmarks[0].x - frontal.landmarks[0].x - 2) < 1e-9);
 });
 
-test("a second look that finds nothing, somebody else, or no possible face changes nothing", () => {
-  assert.equal(lookedAtTwice(frontal, []), frontal);
-  assert.equal(lookedAtTwice(frontal, [shifted(frontal, 60)]), frontal);
+test("a face is not one when the second look finds nothing, somebody else, or no possible face", () => {
+  assert.equal(lookedAtTwice(frontal, []), undefined);
+  assert.equal(lookedAtTwice(frontal, [shifted(frontal, 60)]), undefined);
   const upsideDown = frontal.landmarks.map(({ x, y }) => ({ x, y: 124 - y }));
   const impossible: Face = { ...frontal, landmarks: upsideDown as unknown as Landmarks };
-  assert.equal(lookedAtTwice(frontal, [impossible]), frontal);
+  assert.equal(lookedAtTwice(frontal, [impossible]), undefined);
 });

@@ -22,7 +22,8 @@ const DETECTOR_PX = 640;
 interface Reference {
   readonly box: readonly [number, number, number, number];
   readonly first: readonly (readonly [number, number])[];
-  readonly both: readonly (readonly [number, number])[];
+  /** Null when the second look does not find the face. */
+  readonly both: readonly (readonly [number, number])[] | null;
 }
 type Points = readonly { readonly x: number; readonly y: number }[];
 
@@ -75,12 +76,16 @@ describe("the second look, in TypeScript and in Python", { skip: missing }, () =
         });
         assert.ok(theirs !== undefined, `${file}: a face is missing`);
         const both = await models.lookAgain(picture, face);
+        if (both === undefined) {
+          assert.equal(theirs.both, null, `${file}: found again by Python alone`);
+          continue;
+        }
         const [eye, other] = face.landmarks;
         const moved = furthest(both.landmarks, theirs.first);
         assert.ok(moved > 0 && moved < 0.3 * Math.hypot(eye.x - other.x, eye.y - other.y));
         const limit = (0.1 * widthPx) / width;
         assert.ok(furthest(face.landmarks, theirs.first) < limit, `${file}: first look`);
-        assert.ok(furthest(both.landmarks, theirs.both) < limit, `${file}: both looks`);
+        assert.ok(furthest(both.landmarks, theirs.both ?? []) < limit, `${file}: both looks`);
         faces += 1;
       }
     }

@@ -93,12 +93,13 @@ describe("opening a pack", () => {
       const [face] = await models.detect(image);
       assert.ok(face !== undefined);
       const again = await models.lookAgain(image, face);
-      assert.equal(again === face, landmarks !== "two-looks");
-      assert.deepEqual([again.box, again.score], [face.box, face.score]);
+      const isTwice = landmarks === "two-looks";
+      assert.equal(again === face, !isTwice);
+      assert.deepEqual([again?.box, again?.score], [face.box, face.score]);
       // Beyond the picture there is nothing to see; beside the face there is nobody.
       for (const x of [10_000, 0]) {
         const away: Face = { ...face, box: { ...face.box, x, y: 0 } };
-        assert.equal(await models.lookAgain(image, away), away);
+        assert.equal(await models.lookAgain(image, away), isTwice ? undefined : away);
       }
     }
   });

@@ -21,18 +21,20 @@ def test_the_error_of_one_look_is_undone_by_the_mirrored_one(x: int, y: int, sid
     truth = first_look(Blob(), picture)
     first = first_look(Blob(0.1), picture)
     assert np.abs(first.landmark_F52 - truth.landmark_F52).max() == pytest.approx(0.1 * side)
-    both = look_again(Blob(0.1), picture, first, score_min=0.5)
+    both, is_found = look_again(Blob(0.1), picture, first, score_min=0.5)
+    assert is_found.all()
     # Scaling moves the square's edge by a pixel of the view at most.
     assert np.abs(both.landmark_F52 - truth.landmark_F52).max() < 1.5 * max(1, side / FACE_PX)
     assert (both.box_F4 == first.box_F4).all()
 
 
-def test_what_the_second_look_does_not_find_stays() -> None:
+def test_what_the_second_look_does_not_find_is_told() -> None:
     picture = blob_picture(100, 80, 60)
     first = first_look(Blob(0.1), picture)
     for by in (np.array([0, 100, 0, 0]), np.array([1000, 0, 0, 0])):
         elsewhere = Faces(first.box_F4 + by, first.landmark_F52, first.score_F)
-        both = look_again(Blob(), picture, elsewhere, score_min=0.5)
+        both, is_found = look_again(Blob(), picture, elsewhere, score_min=0.5)
+        assert not is_found.any()
         assert both.landmark_F52.tolist() == elsewhere.landmark_F52.tolist()
 
 
@@ -58,3 +60,18 @@ def test_evaluation_measures_both_looks() -> None:
     two = compare_picture(Blob(0.05), Blob(), picture, replace(once, landmarks="two-looks"))
     assert one.landmark_F[0] > 0.08
     assert two.landmark_F[0] < 0.03
+
+
+def test_evaluation_counts_only_what_both_looks_find() -> None:
+    class Once(Blob):
+        """Finds nothing in a view."""
+
+        def dense(self, picture_BHWC: np.ndarray) -> np.ndarray:
+            found = super().dense(picture_BHWC)
+            return found * 0 if picture_BHWC.shape[1:3] == (SIDE_PX, SIDE_PX) else found
+
+    picture = blob_picture(100, 80, 60)
+    options = EvaluateOptions(landmarks="two-looks", longer_side_px=320, time_runs=1)
+    seen = compare_picture(Once(), Blob(), picture, options)
+    assert seen.found_score_F.tolist() == [0]
+    assert len(compare_picture(Once(), Blob(), np.zeros_like(picture), options).extra_score_E) == 0

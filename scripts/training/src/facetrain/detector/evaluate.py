@@ -211,7 +211,7 @@ def compare_picture(
 def _again(
     ours: Detector, original: np.ndarray, found: Faces, options: EvaluateOptions, scale: float
 ) -> Faces:
-    """A second look at each face of the scaled picture, taken from the original."""
+    """A second look at each face of the scaled picture, taken from the original; those found."""
     step = np.array(original.shape[1::-1]) / _size(original, options, scale)
     full = Faces(
         np.concatenate(
@@ -220,9 +220,9 @@ def _again(
         (found.landmark_F52 + 0.5) * step - 0.5,
         found.score_F,
     )
-    both = look_again(ours, original, full, score_min=options.score_min)
+    both, is_found = look_again(ours, original, full, score_min=options.score_min)
     landmark = ((both.landmark_F52 + 0.5) / step - 0.5).astype(np.float32)
-    return Faces(found.box_F4, landmark, found.score_F)
+    return Faces(found.box_F4, landmark, found.score_F).take(is_found)
 
 
 def landmark_distance(points_52: np.ndarray, target_52: np.ndarray) -> float:

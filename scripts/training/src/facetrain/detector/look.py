@@ -73,16 +73,20 @@ def view_of(picture_HWC: np.ndarray, box_4: np.ndarray) -> View | None:
 
 def look_again(
     detector: Detector, picture_HWC: np.ndarray, faces: Faces, *, score_min: float
-) -> Faces:
+) -> tuple[Faces, np.ndarray]:
     """`faces` with the mean of their landmarks and those of a second look at each.
 
     Args:
         detector: Of both looks.
         picture_HWC: The picture at full size, any sides.
-        faces: In the picture's pixels. One that the second look does not find again stays.
+        faces: In the picture's pixels.
         score_min: Least score of a face.
+
+    Returns:
+        The faces, and which of them the second look finds again (F,): others keep their landmarks,
+        and the daemon does not use them.
     """
-    landmark = faces.landmark_F52.copy()
+    landmark, is_found = faces.landmark_F52.copy(), np.zeros(len(faces), bool)
     for face, box in enumerate(faces.box_F4):
         view = view_of(picture_HWC, box)
         if view is None:
@@ -94,4 +98,5 @@ def look_again(
         iou = overlap(box[None], found.box_F4)[0]
         if len(found) and iou.max() >= SAME_FACE_IOU:
             landmark[face] = (landmark[face] + found.landmark_F52[iou.argmax()]) / 2
-    return Faces(faces.box_F4, landmark, faces.score_F)
+            is_found[face] = True
+    return Faces(faces.box_F4, landmark, faces.score_F), is_found
