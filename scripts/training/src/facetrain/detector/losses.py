@@ -61,8 +61,8 @@ def landmark_loss(
     return loss.sum(dim=(1, 2)) / known.sum(dim=(1, 2)).clamp(min=1)
 
 
-def eye_size(box_P4: Tensor, landmark_P52: Tensor, *, least: float = 0.5) -> Tensor:
+def eye_size(box_P4: Tensor, landmark_P52: Tensor) -> Tensor:
     """Sizes in pixels by the eye distance, by which landmarks are measured: as the box for a
-    frontal face, less for a turned one, but this share of the box at least."""
+    frontal face, less for a turned one, but half of the box at least."""
     eyes_P = (landmark_P52[:, 0] - landmark_P52[:, 1]).norm(dim=1)
-    return torch.maximum(eyes_P / EYES, box_P4[:, 2:].mean(dim=1) * least)
+    return torch.maximum(eyes_P / EYES, box_P4[:, 2:].mean(dim=1) / 2)

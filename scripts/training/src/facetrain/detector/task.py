@@ -25,8 +25,6 @@ class LossOptions:
     landmark: float = 20.0
     landmark_beta: float = 0.02
     """See `landmark_loss`."""
-    size_min: float = 0.5
-    """See `eye_size`: the lower, the more the landmarks of turned faces count."""
     empty_class: float = 0.1
     """Weight of the class logit where the teacher sees no object: there it decides nothing, and
     YuNet, never trained on it, says anything."""
@@ -35,7 +33,7 @@ class LossOptions:
     face are the ones that are used."""
 
     def __post_init__(self) -> None:
-        for name in ("objectness", "cls", "box", "landmark", "size_min", "empty_class", "focus"):
+        for name in ("objectness", "cls", "box", "landmark", "empty_class", "focus"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed is 0 or more")
 
@@ -96,8 +94,7 @@ class DistilTask(_DetectorTask):
         weight_P = batch.weight_P**self._options.focus
         share_P = weight_P / weight_P.sum().clamp(min=1)
         landmark = decode_landmarks(told[:, KPS], cell_P3)
-        size_P = eye_size(batch.box_P4, batch.landmark_P52, least=self._options.size_min)
-        beta = self._options.landmark_beta
+        size_P, beta = eye_size(batch.box_P4, batch.landmark_P52), self._options.landmark_beta
         with torch.autocast(dense_BN.device.type, enabled=False):
             return self._sum(
                 {
