@@ -11,18 +11,26 @@ export interface ImageContext extends ShotContext {
   readonly ownTemplates: number;
 }
 
-/** The face that a picture is about, or why there is none. */
+/**
+ * The face that a picture is about, or why there is none. What has no landmarks that could be a face's is
+ * most often none, and does not count beside one that has.
+ */
 export function faceOf(
   faces: readonly AnalysedFace[],
   largest: boolean,
 ):
   | { readonly kind: "face"; readonly index: number }
   | (ShotJudgement & { readonly kind: "refused" }) {
-  if (faces.length === 0) return refused("no_face");
-  if (faces.length > 1 && !largest) return refused("several_faces");
-  const areas = faces.map(({ face }) => face.box.width * face.box.height);
-  return { kind: "face", index: areas.indexOf(Math.max(...areas)) };
+  const sure = faces.filter(({ quality }) => !quality.reasons.includes("landmarks"));
+  const [first, ...others] = (sure.length > 0 ? sure : faces).toSorted(
+    (a, b) => areaOf(b) - areaOf(a),
+  );
+  if (first === undefined) return refused("no_face");
+  if (others.length > 0 && !largest) return refused("several_faces");
+  return { kind: "face", index: faces.indexOf(first) };
 }
+
+const areaOf = ({ face }: AnalysedFace): number => face.box.width * face.box.height;
 
 /**
  * @param face the one that {@link faceOf} chose

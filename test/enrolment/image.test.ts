@@ -44,6 +44,16 @@ test("exactly one face, or the largest when told", () => {
   assert.deepEqual(faceOf([face(10), face(30), face(20)], true), { kind: "face", index: 1 });
 });
 
+test("what has no possible landmarks does not count beside a face, but is judged when alone", () => {
+  const doubtful = (widthPx: number) =>
+    face(widthPx, { quality: { measures: { ...GOOD }, reasons: ["landmarks"] } });
+  assert.deepEqual(faceOf([doubtful(30), face(10)], false), { kind: "face", index: 1 });
+  assert.deepEqual(faceOf([doubtful(30), face(10)], true), { kind: "face", index: 1 });
+  assert.deepEqual(faceOf([doubtful(30)], false), { kind: "face", index: 0 });
+  assert.equal(faceOf([doubtful(30), doubtful(20)], false).kind, "refused");
+  assert.equal(judged([], {}, doubtful(30)), "low_quality");
+});
+
 test("the first picture of a person, and a further one that resembles", () => {
   assert.equal(judged([]), "accepted");
   assert.equal(judged([near(ANNA, 0.8)], { ownTemplates: 2 }), "accepted");
