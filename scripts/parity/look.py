@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from facetrain.detector.decode import Faces, faces_of
+from facetrain.detector.decode import faces_of
 from facetrain.detector.look import look_again
 from facetrain.detector.teacher import YuNetTeacher, pad_to_multiple
 
@@ -36,9 +36,7 @@ def main() -> None:
             score_min=request["score_min"],
             landmarks="blended",
         )
-        corner = (found.box_F4[:, :2] + 0.5) * step - 0.5
-        box = np.concatenate([corner, found.box_F4[:, 2:] * step], axis=1)
-        first = Faces(box, (found.landmark_F52 + 0.5) * step - 0.5, found.score_F)
+        first = found.scaled(step)
         both, is_found = look_again(detector, picture, first, score_min=request["score_min"])
         answer.append(
             [

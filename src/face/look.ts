@@ -18,17 +18,10 @@ const UPSCALE_MAX = 2;
 /** IoU from which what the view shows is the same face. */
 const SAME_FACE_MIN = 0.5;
 
-/** What of the picture a view shows: whole pixels. */
-interface Part {
-  readonly x: number;
-  readonly y: number;
-  readonly width: number;
-  readonly height: number;
-}
-
 /** A part of the picture, scaled and mirrored left to right, in the top left corner of a black square. */
 export interface View {
-  readonly part: Part;
+  /** Whole pixels of the picture. */
+  readonly part: Box;
   readonly widthPx: number;
   readonly heightPx: number;
 }
@@ -41,7 +34,7 @@ export function surroundings({ box }: Face): Box {
 }
 
 /** @param part {@link surroundings} of the face, as far as the picture has them */
-export function viewOf({ box }: Face, part: Part): View {
+export function viewOf({ box }: Face, part: Box): View {
   const scale = Math.min(
     FACE_PX / Math.max(box.width, box.height),
     UPSCALE_MAX,

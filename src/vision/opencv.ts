@@ -25,7 +25,6 @@ export interface Mat {
   splitChannels(): readonly Mat[];
   resize(rows: number, cols: number, fx: number, fy: number, interpolation: number): Mat;
   cvtColor(code: number): Mat;
-  /** @param code 1: left to right */
   flip(code: number): Mat;
   warpAffine(matrix: Mat, size: object, interpolation: number, borderMode: number): Mat;
   laplacian(depth: number): Mat;
@@ -55,6 +54,7 @@ export const CV_8UC3 = 16;
 export const CV_64FC1 = 6;
 export const COLOR_YUV2BGR_NV12 = 91;
 export const COLOR_BGR2GRAY = 6;
+export const FLIP_LEFT_TO_RIGHT = 1;
 export const INTER_NEAREST = 0;
 export const INTER_LINEAR = 1;
 export const INTER_AREA = 3;

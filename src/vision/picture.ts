@@ -7,6 +7,7 @@ import {
   COLOR_YUV2BGR_NV12,
   CV_8UC1,
   CV_8UC2,
+  FLIP_LEFT_TO_RIGHT,
   INTER_AREA,
   INTER_LINEAR,
   INTER_NEAREST,
@@ -31,22 +32,6 @@ export interface Picture {
   readonly region: (region: Region) => Mat;
 }
 
-/** Planes of a region as {@link Picture.scaled} gives those of the whole, mirrored left to right. */
-export function mirrored(
-  picture: Picture,
-  region: Region,
-  widthPx: number,
-  heightPx: number,
-): readonly Uint8Array[] {
-  const full = picture.region(region);
-  const small = full.resize(heightPx, widthPx, 0, 0, interpolationFor(region.width, widthPx));
-  const turned = small.flip(LEFT_TO_RIGHT);
-  const planes = planesOf(turned);
-  for (const mat of [full, small, turned]) mat.release();
-  return planes;
-}
-
-const LEFT_TO_RIGHT = 1;
 /** Shrinking by more than this would skip pixels with linear interpolation. */
 const LINEAR_MAX = 2;
 
@@ -140,6 +125,21 @@ export function nv12Picture(
       return bgr;
     },
   };
+}
+
+/** Planes of a region as {@link Picture.scaled} gives those of the whole, mirrored left to right. */
+export function mirrored(
+  picture: Picture,
+  region: Region,
+  widthPx: number,
+  heightPx: number,
+): readonly Uint8Array[] {
+  const full = picture.region(region);
+  const small = full.resize(heightPx, widthPx, 0, 0, interpolationFor(region.width, widthPx));
+  const turned = small.flip(FLIP_LEFT_TO_RIGHT);
+  const planes = planesOf(turned);
+  for (const mat of [full, small, turned]) mat.release();
+  return planes;
 }
 
 function planesOf(image: Mat): readonly Uint8Array[] {

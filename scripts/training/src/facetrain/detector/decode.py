@@ -40,6 +40,21 @@ class Faces:
         """The faces of an index or mask array."""
         return Faces(self.box_F4[which], self.landmark_F52[which], self.score_F[which])
 
+    def scaled(self, step_2: np.ndarray, corner_2: np.ndarray | float = 0.0) -> "Faces":
+        """Faces of a scaled part of a picture in that picture's own pixels.
+
+        Args:
+            step_2: The picture's pixels per pixel of the part, x and y.
+            corner_2: x, y of the part in the picture. Whole numbers are pixel centres.
+        """
+
+        def to(point: np.ndarray) -> np.ndarray:
+            return (point + 0.5) * step_2 - 0.5 + corner_2
+
+        box = np.concatenate([to(self.box_F4[:, :2]), self.box_F4[:, 2:] * step_2], axis=1)
+        landmark = to(self.landmark_F52)
+        return Faces(box.astype(np.float32), landmark.astype(np.float32), self.score_F)
+
     @staticmethod
     def none() -> "Faces":
         return Faces(

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
+from facetrain.data.detect import UPSCALE_MAX
 from facetrain.data.pictures import decode_picture, is_picture_name
 from facetrain.data.tar_set import TarBytes, tar_pictures
 from facetrain.detector.canvas import clip_frames
@@ -29,8 +30,6 @@ from facetrain.detector.recipe import load_detector
 from facetrain.detector.teacher import YuNetTeacher, pad_to_multiple
 from facetrain.progress import progress
 
-UPSCALE_MAX = 2.0
-"""Of the daemon's letterbox."""
 SIZES_PX = (24, 48, 96, 200)
 """Edges of the bins by height of the reference's box in the detector's input."""
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
@@ -213,16 +212,9 @@ def _again(
 ) -> Faces:
     """A second look at each face of the scaled picture, taken from the original; those found."""
     step = np.array(original.shape[1::-1]) / _size(original, options, scale)
-    full = Faces(
-        np.concatenate(
-            [(found.box_F4[:, :2] + 0.5) * step - 0.5, found.box_F4[:, 2:] * step], axis=1
-        ),
-        (found.landmark_F52 + 0.5) * step - 0.5,
-        found.score_F,
-    )
-    both, is_found = look_again(ours, original, full, score_min=options.score_min)
-    landmark = ((both.landmark_F52 + 0.5) / step - 0.5).astype(np.float32)
-    return Faces(found.box_F4, landmark, found.score_F).take(is_found)
+    both, is_found = look_again(ours, original, found.scaled(step), score_min=options.score_min)
+    again = Faces(found.box_F4, both.scaled(1 / step).landmark_F52, found.score_F)
+    return again.take(is_found)
 
 
 def landmark_distance(points_52: np.ndarray, target_52: np.ndarray) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from facetrain.data.detect import LINEAR_MAX, UPSCALE_MAX
 from facetrain.detector.decode import SAME_FACE_IOU, Faces, faces_of, overlap
 from facetrain.detector.distil import Detector, unmirrored
 
@@ -18,9 +19,6 @@ FACE_PX = 90
 """Longer side of the face's box in the view."""
 REACH = 1.6
 """Side of what the view shows, in longer sides of the face's box."""
-UPSCALE_MAX = 2.0
-AREA_FROM = 2.0
-"""Shrinking by more than this would skip pixels with linear interpolation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +39,7 @@ class View:
 
     def back(self, faces: Faces) -> Faces:
         """Faces of the view in the picture's pixels, where left is left again."""
-        faces = unmirrored(faces, self.width)
-        corner = (faces.box_F4[:, :2] + 0.5) * self.step_2 - 0.5 + self.corner_2
-        box = np.concatenate([corner, faces.box_F4[:, 2:] * self.step_2], axis=1)
-        landmark = (faces.landmark_F52 + 0.5) * self.step_2 - 0.5 + self.corner_2
-        return Faces(box.astype(np.float32), landmark.astype(np.float32), faces.score_F)
+        return unmirrored(faces, self.width).scaled(self.step_2, self.corner_2)
 
 
 def view_of(picture_HWC: np.ndarray, box_4: np.ndarray) -> View | None:
@@ -65,7 +59,7 @@ def view_of(picture_HWC: np.ndarray, box_4: np.ndarray) -> View | None:
     scale = min(FACE_PX / size, UPSCALE_MAX, SIDE_PX / max(part.shape[:2]))
     scaled = [max(1, round(side * scale)) for side in (right - left, bottom - top)]
     step = np.array([right - left, bottom - top]) / scaled
-    how = cv2.INTER_AREA if step[0] > AREA_FROM else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if step[0] > LINEAR_MAX else cv2.INTER_LINEAR
     view = np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)
     view[: scaled[1], : scaled[0]] = cv2.resize(part, scaled, interpolation=how)[:, ::-1]
     return View(view, scaled[0], low, step)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from facetrain.command import Command, say
+from facetrain.detector.commands import LANDMARKS
 from facetrain.evaluate.commands import PRESETS, add_source, source_of
 
 
@@ -119,7 +120,7 @@ def _configure_pack(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--score-min", type=float, default=0.7, help="of the detector")
     parser.add_argument(
         "--landmarks",
-        choices=("best", "blended", "two-looks"),
+        choices=LANDMARKS,
         default="best",
         help="of the detector",
     )
